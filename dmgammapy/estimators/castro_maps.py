@@ -1,0 +1,815 @@
+"""Container for dark matter likelihood profiles: `CastroMaps`."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
+
+from . import limits
+from .castro_plots import CastroPlots
+from .lattice import LatticeProfiles
+from .limits import LimitStatus
+from .metadata import CastroMetaData
+
+__all__ = ["CastroMaps"]
+
+STRENGTH_UNITS = {"annihilation": u.Unit("cm3 s-1"), "decay": u.Unit("s-1")}
+STRENGTH_NAMES = {"annihilation": "sigmav", "decay": "gamma"}
+
+# quantities in units of the reference strength, and those that are plain numbers
+NORM_QUANTITIES = ("norm", "norm_err", "norm_errn", "norm_errp", "norm_ul", "norm_extrapolated")
+PLAIN_QUANTITIES = ("ts", "stat", "stat_null", "status")
+REQUIRED = ("reference", "stat_scan")
+ALL_QUANTITIES = (*REQUIRED, *NORM_QUANTITIES, *PLAIN_QUANTITIES)
+
+
+def _strength_property(quantity, name, process, doc):
+    def get(self):
+        self._require_process(process, name)
+        return self._strength(quantity)
+
+    return property(get, doc=doc)
+
+
+class CastroMaps(CastroPlots):
+    """Likelihood of ``<sigma v>`` (or of the decay rate) for every mass and channel.
+
+    Sibling of `~gammapy.estimators.FluxMaps`: Gammapy maps on the axes ``mass`` and ``channel``
+    (and ``norm`` for the scan). Signal strengths are stored as ``norm`` in units of a reference
+    that may differ between masses and channels. Usually made by `CastroEstimator`,
+    `StackedDMLikelihood`, `from_scan` or `read`.
+
+    Parameters
+    ----------
+    data : dict of `~gammapy.maps.Map`
+        ``reference`` [cm3 s-1 or s-1] on (mass, channel) and ``stat_scan`` on
+        (norm, mass, channel), relative to its minimum, are required; the norm axis begins with 0.
+        Optional: ``norm, norm_err, norm_errn, norm_errp, norm_ul, ts, stat, stat_null, status,
+        norm_extrapolated`` on (mass, channel).
+    meta : `CastroMetaData` or dict, optional
+
+    Raises
+    ------
+    ValueError
+        If a required quantity or axis is missing, or shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import astropy.units as u
+    >>> from dmgammapy.estimators import CastroMaps
+    >>> sigmav = np.append(0, np.geomspace(1e-28, 1e-22, 241)) * u.Unit("cm3 s-1")
+    >>> stat = ((sigmav.value / 1e-26 - 1) ** 2).reshape(1, 1, -1)  # 1 sigma = 1e-26
+    >>> castro = CastroMaps.from_scan(sigmav, stat, masses=[100] * u.GeV, channels=["b"])
+    >>> print(f"{castro.sigmav_ul.quantity.squeeze():.4g}")  # 1 + sqrt(2.7055)
+    2.645e-26 cm3 / s
+    """
+
+    tag = "CastroMaps"
+
+    def __init__(self, data, meta=None):
+        for name in REQUIRED:
+            if name not in data:
+                raise ValueError(
+                    f"CastroMaps needs the quantity {name!r}, got {sorted(data)}."
+                )
+        unknown = sorted(set(data) - set(ALL_QUANTITIES))
+        if unknown:
+            raise ValueError(
+                f"CastroMaps: unknown quantities {unknown}; known are {list(ALL_QUANTITIES)}."
+            )
+        axes = data["stat_scan"].geom.axes.names
+        if axes[:3] != ["norm", "mass", "channel"]:
+            raise ValueError(
+                "stat_scan must have the axes ['norm', 'mass', 'channel', ...], "
+                f"got {axes}."
+            )
+        if data["stat_scan"].geom.axes["norm"].center[0] != 0:
+            raise ValueError("the norm axis must begin with 0, the profile without signal.")
+        shape = data["reference"].data.shape
+        for name, m in data.items():
+            expected = axes if name == "stat_scan" else axes[1:]
+            if m.geom.axes.names != expected:
+                raise ValueError(
+                    f"{name} must have the axes {expected}, got {m.geom.axes.names}."
+                )
+            if name != "stat_scan" and m.data.shape != shape:
+                raise ValueError(f"{name} has shape {m.data.shape}, reference has {shape}.")
+        if data["stat_scan"].data.shape[:-3] != shape[:-2]:
+            raise ValueError(
+                f"stat_scan has shape {data['stat_scan'].data.shape}, reference has {shape}."
+            )
+        self._data = dict(data)
+        if meta is None:
+            meta = CastroMetaData()
+        elif not isinstance(meta, CastroMetaData):
+            meta = CastroMetaData(**meta)
+        self.meta = meta
+
+    # ---- construction ------------------------------------------------------------------------
+
+    @classmethod
+    def from_scan(
+        cls,
+        sigmav,
+        stat,
+        masses,
+        channels,
+        *,
+        empty=None,
+        extrapolated=None,
+        stat_offset=None,
+        meta=None,
+        **meta_values,
+    ):
+        """Build the container from any table of likelihood against signal strength.
+
+        Parameters
+        ----------
+        sigmav : `~astropy.units.Quantity`, shape (n_norm,) or (n_channel, n_mass, n_norm)
+            Signal strengths, ascending, [cm3 s-1] (decay rates [s-1] for decay). In the second
+            form the rows must be proportional to each other. A missing 0 is added; ``stat`` there
+            is the linear continuation of the first two points.
+        stat : array, shape (n_channel, n_mass, n_norm)
+            -2 ln L, on any offset.
+        masses : `~astropy.units.Quantity`, shape (n_mass,)
+            Ascending.
+        channels : list of str
+        empty : bool array, shape (n_channel, n_mass), optional
+            Rows without information.
+        extrapolated : `~astropy.units.Quantity`, shape (n_channel, n_mass), optional
+            Strength from which the profile rests on extrapolated input.
+        stat_offset : array, shape (n_channel, n_mass), optional
+            Added to the absolute ``stat``.
+        meta : `CastroMetaData`, optional
+        **meta_values
+            Fields of `CastroMetaData`, e.g. ``target="draco", log10_jfactor=18.8``.
+
+        Returns
+        -------
+        castro : `CastroMaps`
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match, values are not finite, or an axis does not ascend.
+        """
+        meta = CastroMetaData(**meta_values) if meta is None else meta
+        unit = STRENGTH_UNITS[meta.process]
+        strength = u.Quantity(sigmav).to_value(unit)
+        stat = np.array(stat, dtype=float)
+        masses = np.atleast_1d(u.Quantity(masses))
+        channels = [channels] if isinstance(channels, str) else list(channels)
+        expected = (len(channels), len(masses), strength.shape[-1])
+        if stat.shape != expected:
+            raise ValueError(
+                f"stat must have the shape (channel, mass, norm) = {expected}, got {stat.shape}."
+            )
+        if strength.ndim == 1:
+            reference = np.full(expected[:2], 1.0)
+            nodes = strength
+        elif strength.shape == expected:
+            reference = strength[..., -1] / strength[0, 0, -1]
+            nodes = strength[0, 0]
+            if not np.allclose(strength, reference[..., None] * nodes, rtol=1e-6, atol=0):
+                raise ValueError(
+                    "the strengths of all masses and channels must be proportional to each "
+                    "other; interpolate the table onto one grid first."
+                )
+        else:
+            raise ValueError(
+                f"sigmav must have the shape ({expected[2]},) or {expected}, got {strength.shape}."
+            )
+        if not (np.isfinite(strength).all() and np.isfinite(stat).all()):
+            raise ValueError("sigmav and stat must be finite.")
+        if len(nodes) < 4 or nodes[0] < 0 or not (np.diff(nodes) > 0).all():
+            raise ValueError(
+                "sigmav must hold at least 4 ascending values that are not negative, got "
+                f"{nodes[:3]} ... ({len(nodes)} values)."
+            )
+        if nodes[0] > 0:
+            slope = (stat[..., 1] - stat[..., 0]) / (nodes[1] - nodes[0])
+            stat = np.concatenate([(stat[..., 0] - slope * nodes[0])[..., None], stat], axis=-1)
+            nodes = np.append(0.0, nodes)
+        pivot = nodes[-1] / 10 ** (0.5 * np.log10(nodes[-1] / nodes[1]))
+        pivot = 10.0 ** np.round(np.log10(pivot))
+        return cls._from_arrays(
+            nodes / pivot, reference * pivot, stat, masses, channels, empty,
+            None if extrapolated is None else u.Quantity(extrapolated).to_value(unit),
+            stat_offset, meta,
+        )  # fmt: skip
+
+    @classmethod
+    def _from_lattice(cls, profiles, masses, channels, stat_offset, meta):
+        """Build the container from `LatticeProfiles` with rows (channel, mass)."""
+        shape = (len(channels), len(masses))
+        pivot = profiles.n_norm // 2
+        nodes = np.append(0.0, 10.0 ** (profiles.step * (np.arange(profiles.n_norm) - pivot)))
+        reference = 10.0 ** (profiles.step * (profiles.start + pivot))
+        stat = np.concatenate([profiles.zero[:, None], profiles.values], axis=1)
+        return cls._from_arrays(
+            nodes, reference.reshape(shape), stat.reshape(*shape, -1), masses, channels,
+            profiles.empty.reshape(shape), 10.0 ** profiles.extrapolated.reshape(shape),
+            stat_offset, meta,
+        )  # fmt: skip
+
+    @classmethod
+    def _from_arrays(
+        cls, nodes, reference, stat, masses, channels, empty, extrapolated, offset, meta
+    ):
+        shape = reference.shape
+        masses = np.atleast_1d(u.Quantity(masses)).to("GeV")
+        if not (np.diff(masses.value) > 0).all() or not (masses.value > 0).all():
+            raise ValueError(f"masses must be positive and ascend, got {masses}.")
+        if len(set(channels)) != len(channels):
+            raise ValueError(f"channels must differ from each other, got {channels}.")
+        mass_axis = MapAxis.from_nodes(masses, name="mass", interp="log")
+        channel_axis = LabelMapAxis(list(channels), name="channel")
+        norm_axis = MapAxis.from_nodes(nodes, name="norm", interp="lin")
+        geom = RegionGeom(None, axes=[mass_axis, channel_axis])
+        geom_scan = RegionGeom(None, axes=[norm_axis, mass_axis, channel_axis])
+        empty = np.zeros(shape, bool) if empty is None else np.asarray(empty, dtype=bool)
+        stat = np.where(empty[..., None], 0.0, stat)
+        ratio = np.full(shape, np.inf) if extrapolated is None else extrapolated / reference
+        arrays = _estimate(nodes, stat, empty, ratio, meta.cl)
+        if offset is not None:
+            arrays["stat"] = arrays["stat"] + offset
+            arrays["stat_null"] = arrays["stat_null"] + offset
+        unit = STRENGTH_UNITS[meta.process]
+        data = {"reference": RegionNDMap(geom, reference[..., None, None], unit=unit)}
+        scan = stat - np.where(empty, 0.0, arrays.pop("_minimum"))[..., None]
+        data["stat_scan"] = RegionNDMap(geom_scan, scan[..., None, None])
+        for name, array in arrays.items():
+            data[name] = RegionNDMap(geom, array[..., None, None])
+        return cls(data, meta)
+
+    @classmethod
+    def from_maps(cls, maps, meta=None):
+        """Create from a dict of maps, see the class for names and axes."""
+        return cls(dict(maps), meta)
+
+    def to_maps(self):
+        """Quantities as a dict of Gammapy maps (copies)."""
+        return {name: m.copy() for name, m in self._data.items()}
+
+    @classmethod
+    def from_stack(cls, maps, axis):
+        """Put several results side by side along a new axis, e.g. targets or realisations.
+
+        Parameters
+        ----------
+        maps : list of `CastroMaps`
+            Same masses, channels, process.
+        axis : `~gammapy.maps.LabelMapAxis` or `~gammapy.maps.MapAxis`
+            One bin per result.
+
+        Returns
+        -------
+        castro : `CastroMaps`
+            Maps with the axes (mass, channel, ``axis``).
+        """
+        maps = list(maps)
+        if len(maps) != axis.nbin:
+            raise ValueError(f"{len(maps)} results do not fit an axis of {axis.nbin} bins.")
+        first = maps[0]
+        for m in maps[1:]:
+            first.check_compatible(m)
+        nodes = first.norm_axis.center
+        if not all(
+            len(m.norm_axis.center) == len(nodes)
+            and np.allclose(m.norm_axis.center, nodes, rtol=1e-9)
+            for m in maps
+        ):
+            maps = _on_one_norm_axis(maps)
+            first = maps[0]
+        names = [n for n in ALL_QUANTITIES if all(n in m._data for m in maps)]
+        data = {}
+        for name in names:
+            geom = first._data[name].geom
+            axes = [*geom.axes, axis]
+            data[name] = RegionNDMap(
+                RegionGeom(None, axes=axes),
+                np.stack([m._data[name].data for m in maps]),
+                unit=first._data[name].unit,
+            )
+        meta = first.meta.model_copy(update={"target": None, "prior": None})
+        return cls(data, meta)
+
+    # ---- axes and quantities -----------------------------------------------------------------
+
+    @property
+    def geom(self):
+        """Geometry of the quantities without scan: axes mass, channel."""
+        return self._data["reference"].geom
+
+    @property
+    def mass_axis(self):
+        """Mass axis."""
+        return self.geom.axes["mass"]
+
+    @property
+    def channel_axis(self):
+        """Channel axis."""
+        return self.geom.axes["channel"]
+
+    @property
+    def norm_axis(self):
+        """Axis of the scan: signal strength in units of the reference, beginning with 0."""
+        return self._data["stat_scan"].geom.axes["norm"]
+
+    @property
+    def masses(self):
+        """Masses, `~astropy.units.Quantity` of shape (n_mass,)."""
+        return self.mass_axis.center
+
+    @property
+    def channels(self):
+        """Channel labels."""
+        return [str(label) for label in self.channel_axis.center]
+
+    @property
+    def process(self):
+        """``annihilation`` or ``decay``."""
+        return self.meta.process
+
+    @property
+    def available_quantities(self):
+        """Names of the stored quantities."""
+        return list(self._data)
+
+    def __getattr__(self, name):
+        if name in ALL_QUANTITIES and "_data" in self.__dict__:
+            if name in self._data:
+                return self._data[name]
+            raise AttributeError(
+                f"this CastroMaps has no quantity {name!r}, it has {self.available_quantities}."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __dir__(self):
+        return [*super().__dir__(), *self._data]
+
+    def __getitem__(self, name):
+        if name not in self._data:
+            raise KeyError(f"no quantity {name!r}; available are {self.available_quantities}.")
+        return self._data[name]
+
+    def _require_process(self, process, name):
+        if self.process != process:
+            raise AttributeError(f"{name} is defined for {process}; this result is {self.process}.")
+
+    def _strength(self, quantity):
+        norm = self[quantity]
+        unit = self["reference"].unit
+        return RegionNDMap(norm.geom, norm.data * self["reference"].data, unit=unit)
+
+    sigmav = _strength_property("norm", "sigmav", "annihilation", "Best ``<sigma v>``, Map.")
+    sigmav_err = _strength_property(
+        "norm_err", "sigmav_err", "annihilation", "68 % error of ``<sigma v>``, Map."
+    )
+    sigmav_ul = _strength_property(
+        "norm_ul", "sigmav_ul", "annihilation",
+        "Upper limit on ``<sigma v>`` at ``meta.cl``, Map; NaN where `status` says so.",
+    )  # fmt: skip
+    gamma = _strength_property("norm", "gamma", "decay", "Best decay rate, Map [s-1].")
+    gamma_ul = _strength_property("norm_ul", "gamma_ul", "decay", "Upper limit on the rate, Map.")
+
+    @property
+    def strength(self):
+        """Best signal strength, Map: `sigmav` or `gamma`."""
+        return self._strength("norm")
+
+    @property
+    def strength_ul(self):
+        """Upper limit of the signal strength, Map: `sigmav_ul` or `gamma_ul`."""
+        return self._strength("norm_ul")
+
+    @property
+    def strength_name(self):
+        """``sigmav`` or ``gamma``."""
+        return STRENGTH_NAMES[self.process]
+
+    @property
+    def tau_ll(self):
+        """Lower limit on the lifetime, one over the upper limit of the rate, Map [s]."""
+        self._require_process("decay", "tau_ll")
+        rate = self._strength("norm_ul")
+        return RegionNDMap(rate.geom, 1.0 / rate.data, unit="s")
+
+    @property
+    def sqrt_ts(self):
+        """Local significance, Map."""
+        return RegionNDMap(self.geom, np.sqrt(self["ts"].data))
+
+    @property
+    def best_fit(self):
+        """Best signal strength, Map; 0 where no signal fits best."""
+        return self.strength
+
+    @property
+    def strength_scan(self):
+        """Scanned signal strengths, Quantity of shape (..., channel, mass, norm)."""
+        reference = self["reference"].quantity[..., 0, 0]
+        return reference[..., None] * self.norm_axis.center.value
+
+    @property
+    def sigmav_scan(self):
+        """Scanned ``<sigma v>``, Quantity of shape (..., channel, mass, norm)."""
+        self._require_process("annihilation", "sigmav_scan")
+        return self.strength_scan
+
+    @property
+    def delta_stat(self):
+        """The scan relative to its minimum, array of shape (..., channel, mass, norm)."""
+        return self["stat_scan"].data[..., 0, 0]
+
+    @property
+    def is_empty(self):
+        """True where the data hold no information, shape (..., channel, mass)."""
+        return self["status"].data[..., 0, 0] == LimitStatus.NO_INFORMATION
+
+    # ---- limits ------------------------------------------------------------------------------
+
+    def _rows(self):
+        """log10 nodes, profiles (n_row, n_norm), value at zero."""
+        scan = self.delta_stat
+        flat = np.ascontiguousarray(scan.reshape(-1, scan.shape[-1]))
+        nodes = np.log10(self.norm_axis.center.value[1:])
+        return nodes, np.ascontiguousarray(flat[:, 1:]), np.ascontiguousarray(flat[:, 0])
+
+    def _as_strength_map(self, norm):
+        shape = self["reference"].data.shape
+        reference = self["reference"]
+        return RegionNDMap(
+            self.geom, norm.reshape(shape) * reference.data, unit=reference.unit
+        )
+
+    def upper_limit_and_status(self, cl=None, method="profile", delta_stat=None):
+        """One-sided upper limit on the signal strength, and what it is worth.
+
+        Parameters
+        ----------
+        cl : float, optional
+            Confidence level. Default is ``meta.cl``.
+        method : {"profile"}
+            ``profile``: ``stat`` rises by ``chi2.ppf(2 cl - 1, 1)`` above its minimum at
+            strength >= 0 (2.7055 at 95 %).
+        delta_stat : float, optional
+            The rise itself, instead of ``cl``.
+
+        Returns
+        -------
+        limit : `~gammapy.maps.Map`
+            [cm3 s-1] or [s-1]; NaN where none was found.
+        status : `~gammapy.maps.Map`
+            `LimitStatus`.
+
+        Raises
+        ------
+        ValueError
+            If the method is unknown or the level out of range.
+        """
+        if method != "profile":
+            raise ValueError(f"method must be 'profile', got {method!r}.")
+        if delta_stat is None:
+            delta_stat = limits.delta_stat_upper(self.meta.cl if cl is None else cl)
+        elif cl is not None:
+            raise ValueError("give either cl or delta_stat, not both.")
+        nodes, stat, zero = self._rows()
+        best, minimum = limits.best_fit(nodes, stat, zero)
+        with np.errstate(divide="ignore"):
+            beyond = np.log10(self["norm_extrapolated"].data.ravel())
+        norm, status = limits.upper_limit(nodes, stat, zero, best, minimum, delta_stat, beyond)
+        empty = self.is_empty.ravel()
+        norm[empty] = np.nan
+        status[empty] = LimitStatus.NO_INFORMATION
+        shape = self["reference"].data.shape
+        return self._as_strength_map(norm), RegionNDMap(self.geom, status.reshape(shape))
+
+    def upper_limit(self, cl=None, method="profile", delta_stat=None):
+        """One-sided upper limit, see `upper_limit_and_status`.
+
+        Returns
+        -------
+        limit : `~gammapy.maps.Map`
+        """
+        return self.upper_limit_and_status(cl, method, delta_stat)[0]
+
+    def interval(self, cl=0.6827, delta_stat=None):
+        """Two-sided likelihood interval of the signal strength.
+
+        Parameters
+        ----------
+        cl : float
+            Confidence level; the interval is where ``stat`` lies less than ``chi2.ppf(cl, 1)``
+            above its minimum. Default is 0.6827.
+        delta_stat : float, optional
+            The rise itself.
+
+        Returns
+        -------
+        lower, upper : `~gammapy.maps.Map`
+            ``lower`` is 0 where zero is inside; NaN where the grid ends first or the data hold
+            no information.
+        """
+        if delta_stat is None:
+            delta_stat = limits.delta_stat_interval(cl)
+        nodes, stat, zero = self._rows()
+        best, minimum = limits.best_fit(nodes, stat, zero)
+        lower, upper = limits.interval(nodes, stat, zero, best, minimum, delta_stat)
+        empty = self.is_empty.ravel()
+        lower[empty] = upper[empty] = np.nan
+        return self._as_strength_map(lower), self._as_strength_map(upper)
+
+    # ---- slicing -----------------------------------------------------------------------------
+
+    def slice_by_idx(self, slices):
+        """Slice by index.
+
+        Parameters
+        ----------
+        slices : dict
+            Axis name to int, slice or list of int, e.g. ``{"mass": slice(2, 5)}``. An int keeps
+            its axis with one bin.
+
+        Returns
+        -------
+        castro : `CastroMaps`
+        """
+        unknown = sorted(set(slices) - set(self.geom.axes.names))
+        if unknown:
+            raise ValueError(
+                f"cannot slice along {unknown}; the axes are {self.geom.axes.names}."
+            )
+        index = {}
+        for name, value in slices.items():
+            picked = np.arange(self.geom.axes[name].nbin)[value]
+            index[name] = np.atleast_1d(picked)
+            if index[name].size == 0:
+                raise ValueError(f"the slice {value} of the axis {name} is empty.")
+        data = {}
+        for name, m in self._data.items():
+            axes, array = [], m.data
+            for i, axis in enumerate(m.geom.axes):
+                if axis.name in index:
+                    array = np.take(array, index[axis.name], axis=array.ndim - 3 - i)
+                    axis = _take_axis(axis, index[axis.name])
+                axes.append(axis)
+            data[name] = RegionNDMap(RegionGeom(None, axes=axes), array, unit=m.unit)
+        return self.__class__(data, self.meta.model_copy(deep=True))
+
+    def slice_by_coord(self, slices):
+        """Slice by values: masses and channel names that are on the axes.
+
+        Parameters
+        ----------
+        slices : dict
+            E.g. ``{"channel": "b", "mass": [10, 100] * u.GeV}``.
+        """
+        index = {}
+        for name, value in slices.items():
+            if name not in self.geom.axes.names:
+                raise ValueError(f"no axis {name!r}; the axes are {self.geom.axes.names}.")
+            axis = self.geom.axes[name]
+            if isinstance(axis, LabelMapAxis):
+                values = [value] if isinstance(value, str) else list(value)
+                labels = [str(x) for x in axis.center]
+                missing = [v for v in values if v not in labels]
+                if missing:
+                    raise ValueError(f"{name} {missing} not among {labels}.")
+                index[name] = [labels.index(v) for v in values]
+            else:
+                values = np.atleast_1d(u.Quantity(value, axis.unit)).to_value(axis.unit)
+                centers = axis.center.value
+                index[name] = []
+                for v in values:
+                    i = int(np.argmin(np.abs(np.log(centers / v))))
+                    if not np.isclose(centers[i], v, rtol=1e-6):
+                        raise ValueError(
+                            f"{name} {v:g} {axis.unit} is not a node; nodes are {axis.center}."
+                        )
+                    index[name].append(i)
+        return self.slice_by_idx(index)
+
+    def slice_by_mass(self, mass_min, mass_max):
+        """Keep the masses from ``mass_min`` to ``mass_max`` (both included)."""
+        low, high = u.Quantity(mass_min), u.Quantity(mass_max)
+        keep = np.flatnonzero((self.masses >= low) & (self.masses <= high))
+        if keep.size == 0:
+            raise ValueError(f"no mass between {low} and {high}; masses are {self.masses}.")
+        return self.slice_by_idx({"mass": keep})
+
+    def iter_by_axis(self, axis_name):
+        """Iterate over one axis; each item keeps it with a single bin."""
+        for i in range(self.geom.axes[axis_name].nbin):
+            yield self.slice_by_idx({axis_name: i})
+
+    def copy(self):
+        """Deep copy."""
+        return self.__class__(
+            {name: m.copy() for name, m in self._data.items()}, deepcopy(self.meta)
+        )
+
+    # ---- lattice -----------------------------------------------------------------------------
+
+    @property
+    def _native_step(self):
+        """Mean step of the norm axis in dex."""
+        nodes = self.norm_axis.center.value
+        return float(np.log10(nodes[-1] / nodes[1]) / (len(nodes) - 2))
+
+    def _to_lattice(self, step):
+        nodes, stat, zero = self._rows()
+        reference = np.log10(self["reference"].data.ravel())
+        with np.errstate(divide="ignore"):
+            beyond = np.log10(self["norm_extrapolated"].data.ravel()) + reference
+        return LatticeProfiles.from_nodes(
+            nodes, reference, stat, zero, self.is_empty.ravel(), beyond, step
+        )
+
+    def check_compatible(self, other):
+        """Raise a ValueError that says how masses, channels or process differ."""
+        names = [m.meta.target or m.meta.origin or "a result" for m in (self, other)]
+        if self.process != other.process:
+            raise ValueError(
+                f"{names[0]} is about {self.process}, {names[1]} about {other.process}."
+            )
+        if self.channels != other.channels:
+            raise ValueError(
+                f"channels differ: {names[0]} has {self.channels}, "
+                f"{names[1]} has {other.channels}; slice_by_coord both to the common ones."
+            )
+        a, b = self.masses.to_value("GeV"), other.masses.to_value("GeV")
+        if a.shape != b.shape or not np.allclose(a, b, rtol=1e-6):
+            raise ValueError(
+                f"masses differ: {names[0]} has {a} GeV, {names[1]} has {b} GeV; "
+                "slice_by_coord both to the common ones."
+            )
+
+    # ---- output ------------------------------------------------------------------------------
+
+    def to_table(self):
+        """One row per channel and mass.
+
+        Returns
+        -------
+        table : `~astropy.table.QTable`
+            Columns channel, mass [GeV], ``sigmav, sigmav_err, sigmav_ul`` [cm3 s-1] (decay:
+            ``gamma`` ... [s-1] and ``tau_ll`` [s]), ts, status (words).
+        """
+        if self.geom.axes.names != ["mass", "channel"]:
+            raise ValueError(
+                f"to_table needs the axes mass and channel only, got {self.geom.axes.names}; "
+                "use iter_by_axis."
+            )
+        n_channel, n_mass = len(self.channels), len(self.masses)
+        table = QTable()
+        table["channel"] = np.repeat(self.channels, n_mass)
+        table["mass"] = np.tile(self.masses, n_channel)
+        name = self.strength_name
+        for column, quantity in (("", "norm"), ("_err", "norm_err"), ("_ul", "norm_ul")):
+            table[name + column] = self._strength(quantity).quantity.ravel()
+        if self.process == "decay":
+            table["tau_ll"] = self.tau_ll.quantity.ravel()
+        table["ts"] = self["ts"].data.ravel()
+        table["status"] = [LimitStatus(int(s)).name.lower() for s in self["status"].data.ravel()]
+        table.meta.update(
+            target=self.meta.target,
+            instrument=self.meta.instrument,
+            process=self.process,
+            cl=self.meta.cl,
+            jfactor_method=self.meta.jfactor_method,
+            log10_jfactor=self.meta.log10_jfactor,
+            creator=self.meta.creator,
+            notes=list(self.meta.notes),
+        )
+        return table
+
+    @classmethod
+    def read(cls, path, format=None, **kwargs):
+        """Read a likelihood table.
+
+        Parameters
+        ----------
+        path : str or `~pathlib.Path`
+        format : str, optional
+            ``castro`` (own FITS layout), ``gloryduck``, ``lklcom``, ``dmpipe``. Default is to
+            recognise it.
+        **kwargs
+            Passed to the reader, see `dmgammapy.estimators.io`.
+        """
+        from .io import read_castro
+
+        return read_castro(Path(path), format=format, **kwargs)
+
+    def write(self, path, format=None, overwrite=False, **kwargs):
+        """Write the result; see `read` for the formats. Default is ``castro``."""
+        from .io import write_castro
+
+        write_castro(self, Path(path), format=format, overwrite=overwrite, **kwargs)
+
+    def to_hdulist(self):
+        """Own FITS layout as an `~astropy.io.fits.HDUList`."""
+        from .io.castro import to_hdulist
+
+        return to_hdulist(self)
+
+    @classmethod
+    def from_hdulist(cls, hdulist, origin="HDUList"):
+        """Inverse of `to_hdulist`."""
+        from .io.castro import from_hdulist
+
+        return from_hdulist(hdulist, origin)
+
+    def __repr__(self):
+        m = self.masses.to_value("GeV")
+        scan = self.norm_axis
+        lines = [
+            type(self).__name__,
+            "-" * len(type(self).__name__),
+            "",
+            f"  target       : {self.meta.target or 'stack of ' + str(len(self.meta.contributors))}"
+            if self.meta.target or self.meta.contributors
+            else "  target       : unknown",
+            f"  process      : {self.process}",
+            f"  axes         : {self.geom.axes.names}",
+            f"  masses       : {len(m)} from {m[0]:g} to {m[-1]:g} GeV",
+            f"  channels     : {', '.join(self.channels)}",
+            f"  norm axis    : {scan.nbin} nodes, reference {self.strength_name} in "
+            f"{self['reference'].unit}",
+            f"  J treatment  : {self.meta.jfactor_method or 'none yet'}",
+            f"  cl           : {self.meta.cl}",
+            f"  quantities   : {', '.join(self.available_quantities)}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _estimate(nodes, stat, empty, extrapolated, cl):
+    """Best fit, errors, limit and status from ``stat`` of shape (channel, mass, norm)."""
+    shape = empty.shape
+    log_nodes = np.log10(nodes[1:])
+    flat = stat.reshape(-1, len(nodes))
+    rows = np.ascontiguousarray(flat[:, 1:])
+    zero = np.ascontiguousarray(flat[:, 0])
+    best, minimum = limits.best_fit(log_nodes, rows, zero)
+    with np.errstate(divide="ignore"):
+        beyond = np.log10(extrapolated.ravel())
+    upper, status = limits.upper_limit(
+        log_nodes, rows, zero, best, minimum, limits.delta_stat_upper(cl), beyond
+    )
+    low, high = limits.interval(log_nodes, rows, zero, best, minimum, 1.0)
+    off = empty.ravel()
+    status[off] = LimitStatus.NO_INFORMATION
+    errn = np.where(low > 0, best - low, np.nan)
+    errp = high - best
+    err = np.where(np.isfinite(errn), 0.5 * (errn + errp), errp)
+    values = {
+        "norm": best,
+        "norm_err": err,
+        "norm_errn": errn,
+        "norm_errp": errp,
+        "norm_ul": upper,
+        "ts": np.clip(zero - minimum, 0, None),
+        "stat": minimum,
+        "stat_null": zero,
+    }
+    arrays = {}
+    for name, value in values.items():
+        arrays[name] = np.where(off, np.nan, value).reshape(shape)
+    arrays["status"] = status.reshape(shape)
+    arrays["norm_extrapolated"] = extrapolated
+    arrays["_minimum"] = minimum.reshape(shape)
+    return arrays
+
+
+def _take_axis(axis, index):
+    """The bins ``index`` of an axis."""
+    if isinstance(axis, LabelMapAxis):
+        return LabelMapAxis([str(axis.center[i]) for i in index], name=axis.name)
+    return MapAxis.from_nodes(
+        axis.center[index], name=axis.name, unit=axis.unit, interp=axis.interp
+    )
+
+
+def _on_one_norm_axis(maps):
+    """Bring results to one lattice stretch so that they share a norm axis."""
+    step = min(m._native_step for m in maps)
+    parts = [m._to_lattice(step) for m in maps]
+    blank = [
+        LatticeProfiles(
+            step, p.start, np.zeros_like(p.values), np.zeros_like(p.zero), p.empty,
+            np.full_like(p.extrapolated, np.inf),
+        )
+        for p in parts
+    ]  # fmt: skip
+    out = []
+    for i, m in enumerate(maps):
+        total = LatticeProfiles.sum([*blank[:i], parts[i], *blank[i + 1 :]])
+        total.empty = parts[i].empty
+        out.append(CastroMaps._from_lattice(total, m.masses, m.channels, None, m.meta))
+    return out
+
+

@@ -1,0 +1,7 @@
+"""Plot methods of `~dmgammapy.estimators.CastroMaps`."""
+
+__all__ = ["CastroPlots"]
+
+
+class CastroPlots:
+    """Mixin with the plots."""

@@ -1,0 +1,191 @@
+"""Likelihood profiles on a common logarithmic lattice of the signal strength.
+
+All profiles of a stack live on nodes ``10^(step * k)`` with integer ``k`` and one ``step``, so that
+adding targets is adding arrays, and a J-factor shift is a convolution. Each row, one (channel,
+mass), has its own stretch of the lattice.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import _kernels as kernels
+
+__all__ = ["BASE_STEP", "LatticeProfiles"]
+
+BASE_STEP = 0.025  # dex; halved until the narrowest likelihood is resolved
+N_HALVINGS = 7
+N_LEGENDRE = 40
+
+
+def step_for_ts(ts):
+    """Lattice step that resolves a likelihood whose largest TS is ``ts``.
+
+    A peak of significance sqrt(TS) is about ``0.43 / sqrt(TS)`` dex wide.
+    """
+    step = BASE_STEP
+    for _ in range(N_HALVINGS):
+        if step <= 0.15 / np.sqrt(max(ts, 1e-10)):
+            break
+        step /= 2
+    return step
+
+
+@dataclass
+class LatticeProfiles:
+    """Profiles of ``stat`` for many rows.
+
+    Parameters
+    ----------
+    step : float
+        Step in dex.
+    start : int array, shape (n_row,)
+        Lattice index of each row's first node.
+    values : array, shape (n_row, n_norm)
+        ``stat`` at the nodes.
+    zero : array, shape (n_row,)
+        ``stat`` without signal.
+    empty : bool array, shape (n_row,)
+        Rows that hold no information; their values are zero.
+    extrapolated : array, shape (n_row,)
+        log10 of the strength from which the profile rests on extrapolated scans; inf if none.
+    """
+
+    step: float
+    start: np.ndarray
+    values: np.ndarray
+    zero: np.ndarray
+    empty: np.ndarray
+    extrapolated: np.ndarray
+
+    @property
+    def n_norm(self):
+        """Number of nodes of each row."""
+        return self.values.shape[1]
+
+    @property
+    def stop(self):
+        """Lattice index after each row's last node, shape (n_row,)."""
+        return self.start + self.n_norm
+
+    @classmethod
+    def from_nodes(cls, log10_nodes, log10_reference, values, zero, empty, extrapolated, step):
+        """Bring profiles on any ascending nodes to the lattice.
+
+        Parameters
+        ----------
+        log10_nodes : array, shape (n_nodes,)
+            Ascending, relative to the references.
+        log10_reference : array, shape (n_row,)
+        values : array, shape (n_row, n_nodes)
+        zero, empty, extrapolated : arrays, shape (n_row,)
+        step : float
+        """
+        first = (log10_nodes[0] + log10_reference) / step
+        start = np.ceil(first - 1e-6).astype(np.int64)
+        n_norm = int(np.floor((log10_nodes[-1] - log10_nodes[0]) / step - 1e-6)) + 1
+        wanted = log10_nodes[0] + np.arange(len(log10_nodes)) * step
+        aligned = np.allclose(log10_nodes, wanted, rtol=0, atol=1e-7 * step) and np.allclose(
+            first, start, rtol=0, atol=1e-6
+        )
+        if aligned:
+            return cls(step, start, values.copy(), zero.copy(), empty.copy(), extrapolated.copy())
+        targets = step * (start[:, None] + np.arange(n_norm)) - log10_reference[:, None]
+        out = np.empty(targets.shape)
+        kernels.resample(
+            np.ascontiguousarray(log10_nodes), np.ascontiguousarray(values), zero, targets, out
+        )
+        return cls(step, start, out, zero.copy(), empty.copy(), extrapolated.copy())
+
+    def shifted(self, shift):
+        """Profiles of a target whose J is ``10^shift`` times the one assumed so far."""
+        if shift == 0:
+            return self
+        start = np.ceil(self.start - shift / self.step - 1e-9).astype(np.int64)
+        n_norm = self.n_norm - 1
+        nodes = self.step * np.arange(self.n_norm)
+        offset = self.step * (start - self.start) + shift
+        out = np.empty((len(start), n_norm))
+        targets = offset[:, None] + self.step * np.arange(n_norm)
+        kernels.resample(nodes, self.values, self.zero, targets, out)
+        return replace(self, start=start, values=out, extrapolated=self.extrapolated - shift)
+
+    def _penalty(self, prior):
+        shifts = self.step * np.arange(-(self.n_norm - 1), self.n_norm)
+        return prior.stat(shifts)
+
+    def profiled(self, prior):
+        """Profile the J-factor: ``min_y [stat(s 10^y) + prior.stat(y)]``."""
+        if prior.is_fixed:
+            return self
+        gaussian = prior.is_gaussian
+        curvature = (
+            ((self.step / prior.err_low) ** 2, (self.step / prior.err_high) ** 2)
+            if gaussian
+            else (np.nan, np.nan)
+        )
+        out = np.empty_like(self.values)
+        origin = np.empty(self.values.shape, dtype=np.int64)
+        kernels.profile_shift(
+            self.values, self._penalty(prior), *curvature, bool(prior.is_convex), out, origin
+        )
+        nodes = self.step * (self.start[:, None] + origin)
+        beyond = nodes > self.extrapolated[:, None]
+        first = np.argmax(beyond, axis=1)
+        extrapolated = np.where(
+            beyond.any(axis=1), self.step * (self.start + first - 1), np.inf
+        )
+        return replace(self, values=out, extrapolated=extrapolated)
+
+    def marginalized(self, prior):
+        """Integrate the J-factor out: ``L(s) = int L(s 10^y) p(y) dy``."""
+        if prior.is_fixed:
+            return self
+        low, high = prior.support
+        out = np.empty_like(self.values)
+        if prior.is_gaussian and min(prior.err_low, prior.err_high) > 3 * self.step:
+            # the trapezoid rule on the nodes is exact to rounding for a density this smooth
+            first = int(np.floor(low / self.step))
+            shifts = self.step * np.arange(first, int(np.ceil(high / self.step)) + 1)
+            weights = prior.density(shifts)
+            weights = weights / weights.sum()
+            kernels.marginalize_on_nodes(
+                self.values, self.zero, first, weights, self.step, out
+            )
+            return replace(self, values=out)
+        # Gauss-Legendre on both sides of zero: a split density has a kink there
+        x, w = np.polynomial.legendre.leggauss(N_LEGENDRE)
+        shifts = np.concatenate([0.5 * low * (1 + x[::-1]), 0.5 * high * (1 + x)])
+        weights = np.concatenate([-0.5 * low * w[::-1], 0.5 * high * w]) * prior.density(shifts)
+        weights /= weights.sum()
+        kernels.marginalize_shift(
+            self.values, self.zero, shifts / self.step, weights, self.step, out
+        )
+        return replace(self, values=out)
+
+    @classmethod
+    def sum(cls, parts):
+        """Add profiles of the same rows and step.
+
+        A row reaches up to where its shortest part ends: nothing is extrapolated.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        far = np.iinfo(np.int64).max // 4
+        start = np.min([np.where(p.empty, far, p.start) for p in parts], axis=0)
+        stop = np.min([np.where(p.empty, far, p.stop) for p in parts], axis=0)
+        empty = np.all([p.empty for p in parts], axis=0)
+        start = np.where(empty, parts[0].start, start)
+        stop = np.where(empty, parts[0].stop, stop)
+        n_norm = int(np.max(stop - start))
+        start = stop - n_norm
+        values = np.zeros((len(start), n_norm))
+        zero = np.zeros(len(start))
+        for p in parts:
+            v, z = p.values, p.zero
+            if p.empty.any():
+                v, z = np.where(p.empty[:, None], 0.0, v), np.where(p.empty, 0.0, z)
+            offset = np.where(p.empty, -n_norm, start - p.start)
+            kernels.add_aligned(v, z, offset, p.step, values, zero)
+        extrapolated = np.min([p.extrapolated for p in parts], axis=0)
+        return cls(parts[0].step, start, values, zero, empty, extrapolated)
