@@ -133,29 +133,41 @@ def resample(u, v, zero, targets, out):
 
 
 @njit(cache=True, nogil=True)
+def _lagrange5(u, v, i, x):
+    """Quartic through the five nodes ``i - 2 ... i + 2``."""
+    total = 0.0
+    for a in range(i - 2, i + 3):
+        weight = 1.0
+        for b in range(i - 2, i + 3):
+            if b != a:
+                weight *= (x - u[b]) / (u[a] - u[b])
+        total += weight * v[a]
+    return total
+
+
+@njit(cache=True, nogil=True)
 def _minimum_near(u, v, j):
-    """Minimum of the parabola through the nodes ``j - 1, j, j + 1``: position and value."""
+    """Minimum of the quartic around the lowest node ``j``: position and value."""
     n = len(u)
-    if j <= 0 or j >= n - 1:
+    if j < 2 or j > n - 3:
         return u[j], v[j]
-    # golden section on the local cubics of both sides
     lo, hi = u[j - 1], u[j + 1]
     ratio = 0.6180339887498949
     a = hi - ratio * (hi - lo)
     b = lo + ratio * (hi - lo)
-    fa = _lagrange4(u, v, j - 1 if a < u[j] else j, a)
-    fb = _lagrange4(u, v, j - 1 if b < u[j] else j, b)
+    fa = _lagrange5(u, v, j, a)
+    fb = _lagrange5(u, v, j, b)
     for _ in range(32):
         if fa < fb:
             hi, b, fb = b, a, fa
             a = hi - ratio * (hi - lo)
-            fa = _lagrange4(u, v, j - 1 if a < u[j] else j, a)
+            fa = _lagrange5(u, v, j, a)
         else:
             lo, a, fa = a, b, fb
             b = lo + ratio * (hi - lo)
-            fb = _lagrange4(u, v, j - 1 if b < u[j] else j, b)
+            fb = _lagrange5(u, v, j, b)
     x = 0.5 * (lo + hi)
-    value = _lagrange4(u, v, j - 1 if x < u[j] else j, x)
+    value = _lagrange5(u, v, j, x)
     if value <= v[j]:
         return x, value
     return u[j], v[j]
@@ -293,7 +305,10 @@ def _refine(v, q, penalty, k1, k2, best):
         bend = d2 + t * (d3 + t * d4 / 2.0) + 2.0 * k2
         if bend <= 0:
             return best
-        t = min(max(t - slope / bend, -1.0), 1.0)
+        move = slope / bend
+        t = min(max(t - move, -1.0), 1.0)
+        if abs(move) < 1e-4:  # the next one would be of the order of its square
+            break
     value = (
         v[q]
         + t * (d1 + t * (d2 / 2.0 + t * (d3 / 6.0 + t * d4 / 24.0)))

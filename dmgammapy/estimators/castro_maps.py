@@ -8,8 +8,9 @@ import numpy as np
 from astropy.table import QTable
 from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
 
-from . import limits
+from .castro_limits import CastroLimits, estimate_quantities
 from .castro_plots import CastroPlots
+from .castro_slicing import CastroSlicing, axis_nodes
 from .lattice import LatticeProfiles
 from .limits import LimitStatus
 from .metadata import CastroMetaData
@@ -23,6 +24,7 @@ STRENGTH_NAMES = {"annihilation": "sigmav", "decay": "gamma"}
 NORM_QUANTITIES = ("norm", "norm_err", "norm_errn", "norm_errp", "norm_ul", "norm_extrapolated")
 PLAIN_QUANTITIES = ("ts", "stat", "stat_null", "status")
 REQUIRED = ("reference", "stat_scan")
+ZERO_TOLERANCE = 0.01
 ALL_QUANTITIES = (*REQUIRED, *NORM_QUANTITIES, *PLAIN_QUANTITIES)
 
 
@@ -34,7 +36,7 @@ def _strength_property(quantity, name, process, doc):
     return property(get, doc=doc)
 
 
-class CastroMaps(CastroPlots):
+class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
     """Likelihood of ``<sigma v>`` (or of the decay rate) for every mass and channel.
 
     Sibling of `~gammapy.estimators.FluxMaps`: Gammapy maps on the axes ``mass`` and ``channel``
@@ -192,10 +194,16 @@ class CastroMaps(CastroPlots):
             )
         if nodes[0] > 0:
             slope = (stat[..., 1] - stat[..., 0]) / (nodes[1] - nodes[0])
-            stat = np.concatenate([(stat[..., 0] - slope * nodes[0])[..., None], stat], axis=-1)
+            change = slope * nodes[0]
+            if np.abs(change).max() > ZERO_TOLERANCE:
+                meta.notes = [
+                    *meta.notes,
+                    f"stat at zero signal is extrapolated by up to {np.abs(change).max():.2g} "
+                    f"below the first strength ({nodes[0]:.3g} {unit}); TS is uncertain by it.",
+                ]
+            stat = np.concatenate([(stat[..., 0] - change)[..., None], stat], axis=-1)
             nodes = np.append(0.0, nodes)
-        pivot = nodes[-1] / 10 ** (0.5 * np.log10(nodes[-1] / nodes[1]))
-        pivot = 10.0 ** np.round(np.log10(pivot))
+        pivot = 10.0 ** np.round(0.5 * np.log10(nodes[-1] * nodes[1]))
         return cls._from_arrays(
             nodes / pivot, reference * pivot, stat, masses, channels, empty,
             None if extrapolated is None else u.Quantity(extrapolated).to_value(unit),
@@ -234,7 +242,7 @@ class CastroMaps(CastroPlots):
         empty = np.zeros(shape, bool) if empty is None else np.asarray(empty, dtype=bool)
         stat = np.where(empty[..., None], 0.0, stat)
         ratio = np.full(shape, np.inf) if extrapolated is None else extrapolated / reference
-        arrays = _estimate(nodes, stat, empty, ratio, meta.cl)
+        arrays = estimate_quantities(nodes, stat, empty, ratio, meta.cl)
         if offset is not None:
             arrays["stat"] = arrays["stat"] + offset
             arrays["stat_null"] = arrays["stat_null"] + offset
@@ -254,49 +262,6 @@ class CastroMaps(CastroPlots):
     def to_maps(self):
         """Quantities as a dict of Gammapy maps (copies)."""
         return {name: m.copy() for name, m in self._data.items()}
-
-    @classmethod
-    def from_stack(cls, maps, axis):
-        """Put several results side by side along a new axis, e.g. targets or realisations.
-
-        Parameters
-        ----------
-        maps : list of `CastroMaps`
-            Same masses, channels, process.
-        axis : `~gammapy.maps.LabelMapAxis` or `~gammapy.maps.MapAxis`
-            One bin per result.
-
-        Returns
-        -------
-        castro : `CastroMaps`
-            Maps with the axes (mass, channel, ``axis``).
-        """
-        maps = list(maps)
-        if len(maps) != axis.nbin:
-            raise ValueError(f"{len(maps)} results do not fit an axis of {axis.nbin} bins.")
-        first = maps[0]
-        for m in maps[1:]:
-            first.check_compatible(m)
-        nodes = first.norm_axis.center
-        if not all(
-            len(m.norm_axis.center) == len(nodes)
-            and np.allclose(m.norm_axis.center, nodes, rtol=1e-9)
-            for m in maps
-        ):
-            maps = _on_one_norm_axis(maps)
-            first = maps[0]
-        names = [n for n in ALL_QUANTITIES if all(n in m._data for m in maps)]
-        data = {}
-        for name in names:
-            geom = first._data[name].geom
-            axes = [*geom.axes, axis]
-            data[name] = RegionNDMap(
-                RegionGeom(None, axes=axes),
-                np.stack([m._data[name].data for m in maps]),
-                unit=first._data[name].unit,
-            )
-        meta = first.meta.model_copy(update={"target": None, "prior": None})
-        return cls(data, meta)
 
     # ---- axes and quantities -----------------------------------------------------------------
 
@@ -323,7 +288,7 @@ class CastroMaps(CastroPlots):
     @property
     def masses(self):
         """Masses, `~astropy.units.Quantity` of shape (n_mass,)."""
-        return self.mass_axis.center
+        return axis_nodes(self.mass_axis)
 
     @property
     def channels(self):
@@ -430,182 +395,6 @@ class CastroMaps(CastroPlots):
     def is_empty(self):
         """True where the data hold no information, shape (..., channel, mass)."""
         return self["status"].data[..., 0, 0] == LimitStatus.NO_INFORMATION
-
-    # ---- limits ------------------------------------------------------------------------------
-
-    def _rows(self):
-        """log10 nodes, profiles (n_row, n_norm), value at zero."""
-        scan = self.delta_stat
-        flat = np.ascontiguousarray(scan.reshape(-1, scan.shape[-1]))
-        nodes = np.log10(self.norm_axis.center.value[1:])
-        return nodes, np.ascontiguousarray(flat[:, 1:]), np.ascontiguousarray(flat[:, 0])
-
-    def _as_strength_map(self, norm):
-        shape = self["reference"].data.shape
-        reference = self["reference"]
-        return RegionNDMap(
-            self.geom, norm.reshape(shape) * reference.data, unit=reference.unit
-        )
-
-    def upper_limit_and_status(self, cl=None, method="profile", delta_stat=None):
-        """One-sided upper limit on the signal strength, and what it is worth.
-
-        Parameters
-        ----------
-        cl : float, optional
-            Confidence level. Default is ``meta.cl``.
-        method : {"profile"}
-            ``profile``: ``stat`` rises by ``chi2.ppf(2 cl - 1, 1)`` above its minimum at
-            strength >= 0 (2.7055 at 95 %).
-        delta_stat : float, optional
-            The rise itself, instead of ``cl``.
-
-        Returns
-        -------
-        limit : `~gammapy.maps.Map`
-            [cm3 s-1] or [s-1]; NaN where none was found.
-        status : `~gammapy.maps.Map`
-            `LimitStatus`.
-
-        Raises
-        ------
-        ValueError
-            If the method is unknown or the level out of range.
-        """
-        if method != "profile":
-            raise ValueError(f"method must be 'profile', got {method!r}.")
-        if delta_stat is None:
-            delta_stat = limits.delta_stat_upper(self.meta.cl if cl is None else cl)
-        elif cl is not None:
-            raise ValueError("give either cl or delta_stat, not both.")
-        nodes, stat, zero = self._rows()
-        best, minimum = limits.best_fit(nodes, stat, zero)
-        with np.errstate(divide="ignore"):
-            beyond = np.log10(self["norm_extrapolated"].data.ravel())
-        norm, status = limits.upper_limit(nodes, stat, zero, best, minimum, delta_stat, beyond)
-        empty = self.is_empty.ravel()
-        norm[empty] = np.nan
-        status[empty] = LimitStatus.NO_INFORMATION
-        shape = self["reference"].data.shape
-        return self._as_strength_map(norm), RegionNDMap(self.geom, status.reshape(shape))
-
-    def upper_limit(self, cl=None, method="profile", delta_stat=None):
-        """One-sided upper limit, see `upper_limit_and_status`.
-
-        Returns
-        -------
-        limit : `~gammapy.maps.Map`
-        """
-        return self.upper_limit_and_status(cl, method, delta_stat)[0]
-
-    def interval(self, cl=0.6827, delta_stat=None):
-        """Two-sided likelihood interval of the signal strength.
-
-        Parameters
-        ----------
-        cl : float
-            Confidence level; the interval is where ``stat`` lies less than ``chi2.ppf(cl, 1)``
-            above its minimum. Default is 0.6827.
-        delta_stat : float, optional
-            The rise itself.
-
-        Returns
-        -------
-        lower, upper : `~gammapy.maps.Map`
-            ``lower`` is 0 where zero is inside; NaN where the grid ends first or the data hold
-            no information.
-        """
-        if delta_stat is None:
-            delta_stat = limits.delta_stat_interval(cl)
-        nodes, stat, zero = self._rows()
-        best, minimum = limits.best_fit(nodes, stat, zero)
-        lower, upper = limits.interval(nodes, stat, zero, best, minimum, delta_stat)
-        empty = self.is_empty.ravel()
-        lower[empty] = upper[empty] = np.nan
-        return self._as_strength_map(lower), self._as_strength_map(upper)
-
-    # ---- slicing -----------------------------------------------------------------------------
-
-    def slice_by_idx(self, slices):
-        """Slice by index.
-
-        Parameters
-        ----------
-        slices : dict
-            Axis name to int, slice or list of int, e.g. ``{"mass": slice(2, 5)}``. An int keeps
-            its axis with one bin.
-
-        Returns
-        -------
-        castro : `CastroMaps`
-        """
-        unknown = sorted(set(slices) - set(self.geom.axes.names))
-        if unknown:
-            raise ValueError(
-                f"cannot slice along {unknown}; the axes are {self.geom.axes.names}."
-            )
-        index = {}
-        for name, value in slices.items():
-            picked = np.arange(self.geom.axes[name].nbin)[value]
-            index[name] = np.atleast_1d(picked)
-            if index[name].size == 0:
-                raise ValueError(f"the slice {value} of the axis {name} is empty.")
-        data = {}
-        for name, m in self._data.items():
-            axes, array = [], m.data
-            for i, axis in enumerate(m.geom.axes):
-                if axis.name in index:
-                    array = np.take(array, index[axis.name], axis=array.ndim - 3 - i)
-                    axis = _take_axis(axis, index[axis.name])
-                axes.append(axis)
-            data[name] = RegionNDMap(RegionGeom(None, axes=axes), array, unit=m.unit)
-        return self.__class__(data, self.meta.model_copy(deep=True))
-
-    def slice_by_coord(self, slices):
-        """Slice by values: masses and channel names that are on the axes.
-
-        Parameters
-        ----------
-        slices : dict
-            E.g. ``{"channel": "b", "mass": [10, 100] * u.GeV}``.
-        """
-        index = {}
-        for name, value in slices.items():
-            if name not in self.geom.axes.names:
-                raise ValueError(f"no axis {name!r}; the axes are {self.geom.axes.names}.")
-            axis = self.geom.axes[name]
-            if isinstance(axis, LabelMapAxis):
-                values = [value] if isinstance(value, str) else list(value)
-                labels = [str(x) for x in axis.center]
-                missing = [v for v in values if v not in labels]
-                if missing:
-                    raise ValueError(f"{name} {missing} not among {labels}.")
-                index[name] = [labels.index(v) for v in values]
-            else:
-                values = np.atleast_1d(u.Quantity(value, axis.unit)).to_value(axis.unit)
-                centers = axis.center.value
-                index[name] = []
-                for v in values:
-                    i = int(np.argmin(np.abs(np.log(centers / v))))
-                    if not np.isclose(centers[i], v, rtol=1e-6):
-                        raise ValueError(
-                            f"{name} {v:g} {axis.unit} is not a node; nodes are {axis.center}."
-                        )
-                    index[name].append(i)
-        return self.slice_by_idx(index)
-
-    def slice_by_mass(self, mass_min, mass_max):
-        """Keep the masses from ``mass_min`` to ``mass_max`` (both included)."""
-        low, high = u.Quantity(mass_min), u.Quantity(mass_max)
-        keep = np.flatnonzero((self.masses >= low) & (self.masses <= high))
-        if keep.size == 0:
-            raise ValueError(f"no mass between {low} and {high}; masses are {self.masses}.")
-        return self.slice_by_idx({"mass": keep})
-
-    def iter_by_axis(self, axis_name):
-        """Iterate over one axis; each item keeps it with a single bin."""
-        for i in range(self.geom.axes[axis_name].nbin):
-            yield self.slice_by_idx({axis_name: i})
 
     def copy(self):
         """Deep copy."""
@@ -745,71 +534,3 @@ class CastroMaps(CastroPlots):
             f"  quantities   : {', '.join(self.available_quantities)}",
         ]
         return "\n".join(lines) + "\n"
-
-
-def _estimate(nodes, stat, empty, extrapolated, cl):
-    """Best fit, errors, limit and status from ``stat`` of shape (channel, mass, norm)."""
-    shape = empty.shape
-    log_nodes = np.log10(nodes[1:])
-    flat = stat.reshape(-1, len(nodes))
-    rows = np.ascontiguousarray(flat[:, 1:])
-    zero = np.ascontiguousarray(flat[:, 0])
-    best, minimum = limits.best_fit(log_nodes, rows, zero)
-    with np.errstate(divide="ignore"):
-        beyond = np.log10(extrapolated.ravel())
-    upper, status = limits.upper_limit(
-        log_nodes, rows, zero, best, minimum, limits.delta_stat_upper(cl), beyond
-    )
-    low, high = limits.interval(log_nodes, rows, zero, best, minimum, 1.0)
-    off = empty.ravel()
-    status[off] = LimitStatus.NO_INFORMATION
-    errn = np.where(low > 0, best - low, np.nan)
-    errp = high - best
-    err = np.where(np.isfinite(errn), 0.5 * (errn + errp), errp)
-    values = {
-        "norm": best,
-        "norm_err": err,
-        "norm_errn": errn,
-        "norm_errp": errp,
-        "norm_ul": upper,
-        "ts": np.clip(zero - minimum, 0, None),
-        "stat": minimum,
-        "stat_null": zero,
-    }
-    arrays = {}
-    for name, value in values.items():
-        arrays[name] = np.where(off, np.nan, value).reshape(shape)
-    arrays["status"] = status.reshape(shape)
-    arrays["norm_extrapolated"] = extrapolated
-    arrays["_minimum"] = minimum.reshape(shape)
-    return arrays
-
-
-def _take_axis(axis, index):
-    """The bins ``index`` of an axis."""
-    if isinstance(axis, LabelMapAxis):
-        return LabelMapAxis([str(axis.center[i]) for i in index], name=axis.name)
-    return MapAxis.from_nodes(
-        axis.center[index], name=axis.name, unit=axis.unit, interp=axis.interp
-    )
-
-
-def _on_one_norm_axis(maps):
-    """Bring results to one lattice stretch so that they share a norm axis."""
-    step = min(m._native_step for m in maps)
-    parts = [m._to_lattice(step) for m in maps]
-    blank = [
-        LatticeProfiles(
-            step, p.start, np.zeros_like(p.values), np.zeros_like(p.zero), p.empty,
-            np.full_like(p.extrapolated, np.inf),
-        )
-        for p in parts
-    ]  # fmt: skip
-    out = []
-    for i, m in enumerate(maps):
-        total = LatticeProfiles.sum([*blank[:i], parts[i], *blank[i + 1 :]])
-        total.empty = parts[i].empty
-        out.append(CastroMaps._from_lattice(total, m.masses, m.channels, None, m.meta))
-    return out
-
-

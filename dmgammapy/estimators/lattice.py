@@ -68,6 +68,10 @@ class LatticeProfiles:
         """Lattice index after each row's last node, shape (n_row,)."""
         return self.start + self.n_norm
 
+    def largest_ts(self):
+        """Largest TS of all rows, at the resolution of the nodes."""
+        return float(np.max(self.zero - self.values.min(axis=1), initial=0.0))
+
     @classmethod
     def from_nodes(cls, log10_nodes, log10_reference, values, zero, empty, extrapolated, step):
         """Bring profiles on any ascending nodes to the lattice.
@@ -189,3 +193,14 @@ class LatticeProfiles:
             kernels.add_aligned(v, z, offset, p.step, values, zero)
         extrapolated = np.min([p.extrapolated for p in parts], axis=0)
         return cls(parts[0].step, start, values, zero, empty, extrapolated)
+
+    def without(self, part):
+        """This sum without one of its parts, on the same stretch of the lattice."""
+        values = np.zeros_like(self.values)
+        zero = np.zeros_like(self.zero)
+        offset = np.where(part.empty, -self.n_norm, self.start - part.start)
+        held = np.where(part.empty[:, None], 0.0, part.values)
+        kernels.add_aligned(
+            held, np.where(part.empty, 0.0, part.zero), offset, self.step, values, zero
+        )
+        return replace(self, values=self.values - values, zero=self.zero - zero)

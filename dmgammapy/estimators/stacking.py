@@ -3,13 +3,15 @@
 import logging
 
 import numpy as np
-from astropy.table import QTable
+from astropy.table import QTable, vstack
+from joblib import Parallel, delayed
 
 from dmgammapy.modeling import JFactorPrior
 from dmgammapy.utils import progress
 
+from . import _kernels as kernels
 from .castro_maps import CastroMaps
-from .lattice import BASE_STEP, LatticeProfiles
+from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
 from .limits import delta_stat_upper
 from .metadata import CastroMetaData
 
@@ -49,6 +51,8 @@ class StackedDMLikelihood:
         J treatment. Default is profile.
     cl : float
         Confidence level of the stored upper limits. Default is 0.95.
+    n_jobs : int
+        Targets treated at the same time, in threads. Default is 1; -1 uses all cores.
     show_progress : bool or None
         Progress bar over targets; None shows one for more than 50 on a terminal.
 
@@ -78,12 +82,15 @@ class StackedDMLikelihood:
 
     tag = "StackedDMLikelihood"
 
-    def __init__(self, castros, priors=None, method="profile", cl=0.95, show_progress=None):
+    def __init__(
+        self, castros, priors=None, method="profile", cl=0.95, n_jobs=1, show_progress=None
+    ):
         if isinstance(castros, CastroMaps):
             castros = [castros]
         self.castros = list(castros)
         self.method = method
         self.cl = cl
+        self.n_jobs = n_jobs
         self.show_progress = show_progress
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, got {method!r}.")
@@ -174,12 +181,12 @@ class StackedDMLikelihood:
 
     # ---- work --------------------------------------------------------------------------------
 
-    def _step(self):
+    def _coarsest_step(self):
         """Finest lattice step among results that are on the lattice already."""
         steps = [BASE_STEP]
         for castro in self.castros:
             halvings = np.log2(BASE_STEP / castro._native_step)
-            if castro.meta.creator and abs(halvings - round(halvings)) < 1e-6 and halvings > 0:
+            if abs(halvings - round(halvings)) < 1e-6 and halvings > 0:
                 steps.append(BASE_STEP / 2 ** round(halvings))
         return min(steps)
 
@@ -205,12 +212,19 @@ class StackedDMLikelihood:
         return getattr(total, treat)(shared)
 
     def _all_profiles(self):
+        """Treated profiles of every target, and their sum, on a lattice fine enough for it."""
         if self._profiles is None:
-            step = self._step()
-            self._profiles = {
-                target: self._target_profiles(target, step)
-                for target in progress(self.targets, "stack", self.show_progress)
-            }
+            step = self._coarsest_step()
+            while True:
+                parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
+                names = progress(self.targets, "stack", self.show_progress)
+                parts = parallel(delayed(self._target_profiles)(name, step) for name in names)
+                total = LatticeProfiles.sum(parts)
+                needed = step_for_ts(total.largest_ts())
+                if needed >= step:
+                    break
+                step = needed
+            self._profiles = dict(zip(self.targets, parts, strict=True)), total
         return self._profiles
 
     def _as_castro(self, profiles, targets):
@@ -254,15 +268,14 @@ class StackedDMLikelihood:
         -------
         combined : `CastroMaps`
         """
-        profiles = LatticeProfiles.sum(list(self._all_profiles().values()))
-        return self._as_castro(profiles, self.targets)
+        return self._as_castro(self._all_profiles()[1], self.targets)
 
     @property
     def target_maps(self):
         """Result of every target alone, its J treated: dict of `CastroMaps`."""
         return {
             target: self._as_castro(profiles, [target])
-            for target, profiles in self._all_profiles().items()
+            for target, profiles in self._all_profiles()[0].items()
         }
 
     @property
@@ -278,7 +291,7 @@ class StackedDMLikelihood:
             target), ``ts`` its own TS.
         """
         combined = self.run()
-        all_profiles = self._all_profiles()
+        parts, total = self._all_profiles()
         limit = combined["norm_ul"].data[..., 0, 0] * combined["reference"].data[..., 0, 0]
         best = combined["norm"].data[..., 0, 0] * combined["reference"].data[..., 0, 0]
         rise = delta_stat_upper(self.cl)
@@ -288,9 +301,9 @@ class StackedDMLikelihood:
         for target, own in self.target_maps.items():
             share = (_read_off(own, limit) - _read_off(own, best)) / rise
             if len(self.targets) > 1:
-                others = [p for name, p in all_profiles.items() if name != target]
                 names = [name for name in self.targets if name != target]
-                without = self._as_castro(LatticeProfiles.sum(others), names).strength_ul
+                rest = total.without(parts[target])
+                without = self._as_castro(rest, names).strength_ul
                 ul_without = without.data[..., 0, 0]
             else:
                 ul_without = np.full(shape, np.nan)
@@ -303,8 +316,6 @@ class StackedDMLikelihood:
             table["ul_without"] = ul_without.ravel() * unit
             table["ts"] = own["ts"].data.ravel()
             rows.append(table)
-        from astropy.table import vstack
-
         return vstack(rows, metadata_conflicts="silent")
 
     def __repr__(self):
@@ -368,8 +379,6 @@ def _read_off(castro, strength):
 
 
 def _interpolate(nodes, values, x):
-    from . import _kernels as kernels
-
     if x <= nodes[1]:
         return values[0] + (values[1] - values[0]) * x / nodes[1]
     log_nodes = np.log10(nodes[1:])

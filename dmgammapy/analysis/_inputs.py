@@ -1,0 +1,220 @@
+"""Which targets an analysis uses, from which files, and why others are skipped."""
+
+import glob
+import re
+from pathlib import Path
+
+import numpy as np
+
+from dmgammapy.datasets import SEDLikelihoodDataset
+from dmgammapy.spectra import read_spectra
+from dmgammapy.targets import Targets
+
+from ._yaml import nearest
+
+__all__ = ["DatasetFiles", "check_scan", "missing_jfactor", "read_dataset", "read_targets"]
+
+
+def _is_path(text):
+    """Whether a text that may be a bundled name means a file."""
+    return any(mark in text for mark in ("/", "\\", ".", "~", "$"))
+
+
+def read_targets(config):
+    """Targets of the configuration, with its J-factors, and those it leaves out.
+
+    Returns
+    -------
+    targets : list of `~dmgammapy.targets.Target`
+    skipped : dict
+        Reason by target name.
+    """
+    targets = _all_targets(config)
+    names = [t.name for t in targets]
+    section = config.targets
+    for key, listed in (("select", section.select or []), ("exclude", section.exclude)):
+        for i, name in enumerate(listed):
+            _check_known(config, ("targets", key, i), name, names)
+    for name in config.jfactor.targets:
+        _check_known(config, ("jfactor", "targets", name), name, names)
+    kept, skipped = [], {}
+    for target in targets:
+        if section.select is not None and target.name not in section.select:
+            skipped[target.name] = "not in targets.select"
+        elif target.name in section.exclude:
+            skipped[target.name] = "in targets.exclude"
+        else:
+            kept.append(_with_override(config, target))
+    return kept, skipped
+
+
+def _check_known(config, loc, name, known):
+    if name not in known:
+        hint = nearest(name, known)
+        suggestion = f" Did you mean {hint!r}?" if hint else ""
+        raise config.error(
+            loc, f"no target {name!r}; there are {', '.join(map(str, known))}.{suggestion}"
+        )
+
+
+def _all_targets(config):
+    section = config.targets
+    if section.names is not None:
+        try:
+            return list(Targets.from_names(section.names))
+        except (ValueError, KeyError) as error:
+            raise config.error(("targets", "names"), _text(error)) from error
+    loc = ("targets", "roster")
+    if not _is_path(section.roster):
+        try:
+            return list(Targets.read_roster(section.roster))
+        except (ValueError, KeyError) as error:
+            hint = nearest(section.roster, Targets.rosters())
+            suggestion = f" Did you mean {hint!r}?" if hint else ""
+            raise config.error(loc, f"{_text(error)}{suggestion}") from error
+    path = config.resolve(section.roster, loc)
+    if not path.is_file():
+        raise config.error(
+            loc, f"no file {path}; bundled rosters are {', '.join(Targets.rosters())}"
+        )
+    return list(Targets.read(path))
+
+
+def _text(error):
+    """Message of an exception; KeyError would show it in quotes."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _factor_keys(process):
+    kind = "jfactor" if process == "annihilation" else "dfactor"
+    return f"log10_{kind}", f"log10_{kind}_err"
+
+
+def _with_override(config, target):
+    override = config.jfactor.targets.get(target.name)
+    if override is None:
+        return target
+    given = {name: getattr(override, name) for name in override.model_fields_set}
+    value, _ = _factor_keys(config.process)
+    wrong = [name for name in given if not name.startswith(value)]
+    if wrong:
+        raise config.error(
+            ("jfactor", "targets", target.name, wrong[0]),
+            f"{wrong[0]} has no use in {config.process}; give {value}",
+        )
+    return target.copy(**given)
+
+
+def missing_jfactor(target, process, method):
+    """Why a target can't be used, or None."""
+    value, width = _factor_keys(process)
+    if not target.has_jfactor(process):
+        return f"no {value} in {_source(target)}; give it under jfactor.targets.{target.name}"
+    err = getattr(target, width)
+    if method != "fixed" and (err is None or not np.all(np.isfinite(err))):
+        return (
+            f"no {width} in {_source(target)}, which method: {method} needs; give it under "
+            f"jfactor.targets.{target.name}, or choose method: fixed"
+        )
+    return None
+
+
+def _source(target):
+    return target.version or target.reference or "its table"
+
+
+class DatasetFiles:
+    """Files that a path pattern with ``{target}`` leads to.
+
+    Parameters
+    ----------
+    pattern : str or `~pathlib.Path`
+        Absolute, with ``{target}``.
+    """
+
+    def __init__(self, pattern):
+        self.pattern = str(pattern)
+
+    def path(self, name):
+        """File of a target, which may not exist."""
+        return Path(self.pattern.replace("{target}", name))
+
+    def unused(self, names):
+        """Files that fit the pattern but belong to none of ``names``, as {path: name}."""
+        pieces = self.pattern.split("{target}")
+        expression = re.escape(pieces[0]) + r"(?P<target>[^/\\]+)"
+        expression += "(?P=target)".join(re.escape(piece) for piece in pieces[1:])
+        found = {}
+        for text in sorted(glob.glob("*".join(glob.escape(piece) for piece in pieces))):
+            match = re.fullmatch(expression, text)
+            if match and match["target"] not in names:
+                found[Path(text)] = match["target"]
+        return found
+
+
+def read_dataset(config, target, path, names):
+    """Read the likelihood of a target and put its model on it.
+
+    Parameters
+    ----------
+    config : `~dmgammapy.analysis.AnalysisConfig`
+    target : `~dmgammapy.targets.Target`
+    path : `~pathlib.Path`
+    names : list of str
+        All targets of the roster: a file that says it is of another one is refused.
+
+    Returns
+    -------
+    dataset : `~dmgammapy.datasets.SEDLikelihoodDataset`
+    """
+    dataset = SEDLikelihoodDataset.read(
+        path,
+        format=config.datasets.format,
+        norm_type=config.norm_type,
+        interpolation=config.interpolation,
+        instrument=config.datasets.instrument,
+    )
+    said = {name.lower(): name for name in names}.get(dataset.name.lower())
+    if said is not None and said != target.name:
+        raise ValueError(f"{path}: the file says that it is of {said}, not of {target.name}.")
+    dataset.models = target.to_models(
+        mass=config.mass_grid[-1], channel=config.channels[0], process=config.process
+    )
+    return dataset
+
+
+def check_scan(config):
+    """Spectra of the configuration, after checking that they hold its channels and masses.
+
+    Returns
+    -------
+    spectra : `~dmgammapy.spectra.Spectra`
+    """
+    source = config.spectra
+    if isinstance(source, dict) and "path" in source:
+        source = source | {"path": str(config.resolve(source["path"], ("spectra", "path")))}
+    elif isinstance(source, str) and _is_path(source):
+        source = config.resolve(source, ("spectra",))
+        if not source.is_file():
+            raise config.error(("spectra",), f"no file {source}")
+    try:
+        spectra = read_spectra(source)
+    except (ValueError, OSError, KeyError) as error:
+        raise config.error(("spectra",), _text(error)) from error
+    masses = config.mass_grid
+    low, high = spectra.mass_range(config.process)
+    outside = np.flatnonzero((masses < low) | (masses > high))
+    if outside.size:
+        i = int(outside[0])
+        loc = ("masses", i) if isinstance(config.masses, list) else ("masses",)
+        raise config.error(
+            loc,
+            f"{masses[i]:g} lies outside of the spectra {spectra.name}, which cover "
+            f"{low:g} to {high:g} for {config.process}",
+        )
+    for i, channel in enumerate(config.channels):
+        try:
+            spectra.is_valid(masses, channel, process=config.process)
+        except ValueError as error:
+            raise config.error(("channels", i), str(error)) from None
+    return spectra

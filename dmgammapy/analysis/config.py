@@ -1,0 +1,587 @@
+"""Configuration of an analysis: what a YAML file may say, checked.
+
+Paths in a file are relative to that file; ``~`` and ``${VARIABLE}`` are expanded.
+"""
+
+import os
+import re
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import astropy.units as u
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from dmgammapy.spectra import CHANNELS, channel_label, parse_channel
+
+from ._yaml import ConfigError, YAMLSource, format_loc, nearest
+
+__all__ = [
+    "AnalysisConfig",
+    "ConfigError",
+    "DatasetsConfig",
+    "ExecutionConfig",
+    "JFactorConfig",
+    "JFactorOverride",
+    "LimitsConfig",
+    "MassesConfig",
+    "PlotsConfig",
+    "TargetsConfig",
+]
+
+MAX_MASSES = 10_000
+
+
+def _fail(message, *sub):
+    """Report a bad value; ``sub`` leads from the field to the part of it that is bad."""
+    # braces would be taken for placeholders of the template
+    return PydanticCustomError("config", "{text}", {"text": message, "sub": list(sub)})
+
+
+def _parse_mass(value):
+    if isinstance(value, u.Quantity):
+        mass = value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        raise _fail(f"a mass needs a unit, for example '{value:g} GeV', got {value!r}")
+    else:
+        try:
+            mass = u.Quantity(value)
+        except (TypeError, ValueError):
+            raise _fail(f"expected a mass such as '100 GeV', got {value!r}") from None
+    if mass.unit == u.dimensionless_unscaled:
+        raise _fail(f"a mass needs a unit, for example '{value} GeV', got {value!r}")
+    if not mass.unit.is_equivalent("GeV"):
+        raise _fail(f"a mass needs a unit of energy such as GeV or TeV, got {value!r}")
+    mass = mass.to("GeV") if mass.isscalar else mass
+    if not (mass.isscalar and np.isfinite(mass.value) and mass.value > 0):
+        raise _fail(f"a mass must be one positive number with a unit, got {value!r}")
+    return mass
+
+
+Mass = Annotated[
+    u.Quantity,
+    BeforeValidator(_parse_mass),
+    PlainSerializer(lambda mass: f"{mass.to_value('GeV'):.10g} GeV"),
+    WithJsonSchema({"type": "string", "examples": ["100 GeV", "1 TeV"]}),
+]
+
+
+def _parse_channel(value):
+    try:
+        return parse_channel(value)
+    except ValueError as error:
+        names = list(value) if isinstance(value, dict) else [value]
+        hints = [nearest(n, CHANNELS) for n in names if n not in CHANNELS]
+        hint = next((h for h in hints if h), None)
+        suggestion = f" Did you mean {hint!r}?" if hint else ""
+        raise _fail(f"{error}{suggestion}") from None
+
+
+Channel = Annotated[
+    Any,
+    AfterValidator(_parse_channel),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "examples": ["b", "tau"]},
+                {"type": "object", "additionalProperties": {"type": "number"}},
+            ]
+        }
+    ),
+]
+
+
+def _check_spectra(value):
+    if not (isinstance(value, str) and value) and not (isinstance(value, dict) and value):
+        raise _fail(
+            f"expected a name such as pppc4, a file, or what read_spectra takes, got {value!r}"
+        )
+    return value
+
+
+Spectra = Annotated[
+    Any,
+    AfterValidator(_check_spectra),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "examples": ["pppc4", "dmfit"]}, {"type": "object"}]}
+    ),
+]
+
+
+def _check_width(value):
+    pair = value if isinstance(value, list | tuple) else [value]
+    try:
+        numbers = [float(v) for v in pair]
+    except (TypeError, ValueError):
+        numbers = []
+    good = len(numbers) in (1, 2) and all(np.isfinite(n) and n >= 0 for n in numbers)
+    if not good or (isinstance(value, list | tuple) and len(numbers) != 2):
+        raise _fail(f"expected a width in dex, or [low, high], none negative, got {value!r}")
+    return tuple(numbers) if len(numbers) == 2 else numbers[0]
+
+
+Width = Annotated[
+    Any,
+    AfterValidator(_check_width),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}
+    ),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
+
+
+class TargetsConfig(_Section):
+    """Which targets. A plain text is taken as ``roster``, a list as ``names``."""
+
+    roster: str | None = Field(
+        None, description="A bundled roster, or a roster or target file (YAML, ECSV)."
+    )
+    names: list[str] | None = Field(
+        None, description="Targets by name, 'name' or 'name:version' of the bundled tables."
+    )
+    select: list[str] | None = Field(None, description="Keep only these targets.")
+    exclude: list[str] = Field([], description="Leave these targets out.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, value):
+        if isinstance(value, str):
+            return {"roster": value}
+        return {"names": value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.roster is None) == (self.names is None):
+            raise _fail(
+                "give either a roster (a bundled name or a file) or the names of targets, "
+                f"got {'neither' if self.roster is None else 'both'}"
+            )
+        if self.names is not None and not self.names:
+            raise _fail("the list of targets is empty", "names")
+        return self
+
+
+class DatasetsConfig(_Section):
+    """Where the likelihoods are. A plain text is taken as ``path``."""
+
+    path: str = Field(description="File of each target, with {target} for its name.")
+    format: str | None = Field(None, description="File format. Default is to recognise it.")
+    instrument: str | None = Field(
+        None, description="Name of the instrument. Default is what the files say."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, value):
+        return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("path")
+    @classmethod
+    def _has_target(cls, value):
+        for name in re.findall(r"(?<!\$)\{(.*?)\}", value):
+            if name != "target":
+                raise _fail(f"unknown placeholder {{{name}}} in {value!r}, expected {{target}}")
+        if "{target}" not in value:
+            raise _fail(
+                f"the path must hold {{target}} where the name of a target goes, got {value!r}"
+            )
+        return value
+
+
+class MassesConfig(_Section):
+    """Masses of the scan: equal steps in log m from ``min`` to ``max``."""
+
+    min: Mass
+    max: Mass
+    n: int = Field(ge=1, le=MAX_MASSES, description="Number of masses.")
+
+    @model_validator(mode="after")
+    def _ascend(self):
+        if self.n == 1 and self.min != self.max:
+            raise _fail("a single mass needs min equal to max", "n")
+        if self.n > 1 and not self.max > self.min:
+            raise _fail(f"max must exceed min, got {self.min:g} to {self.max:g}", "max")
+        return self
+
+    @property
+    def grid(self):
+        """The masses, `~astropy.units.Quantity` of shape (n,)."""
+        low, high = self.min.to_value("GeV"), self.max.to_value("GeV")
+        masses = np.geomspace(low, high, self.n)
+        masses[-1] = high  # geomspace rounds, and tables end there
+        return masses * u.GeV
+
+
+class JFactorOverride(_Section):
+    """J-factor (D-factor for decay) of one target, in place of the table's."""
+
+    log10_jfactor: float | None = Field(None, description="log10 of J [GeV2 cm-5].")
+    log10_jfactor_err: Width | None = Field(None, description="Width [dex], or [low, high].")
+    log10_dfactor: float | None = Field(None, description="log10 of D [GeV cm-2].")
+    log10_dfactor_err: Width | None = Field(None, description="Width [dex], or [low, high].")
+
+    @field_validator("log10_jfactor", "log10_dfactor")
+    @classmethod
+    def _is_log(cls, value):
+        if value is not None and not 0 < value < 100:
+            raise _fail(f"expected log10 of the factor, for example 18.8, got {value:g}")
+        return value
+
+    @model_validator(mode="after")
+    def _says_something(self):
+        if not self.model_fields_set:
+            raise _fail("the entry is empty; give log10_jfactor, log10_jfactor_err or both")
+        return self
+
+
+class JFactorConfig(_Section):
+    """How the uncertainty of J-factors is treated. A plain text is taken as ``method``."""
+
+    method: Literal["profile", "marginal", "fixed"] = "profile"
+    targets: dict[str, JFactorOverride] = Field({}, description="Values by target name.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, value):
+        return {"method": value} if isinstance(value, str) else value
+
+
+class LimitsConfig(_Section):
+    """Which limits."""
+
+    cl: float = Field(0.95, gt=0.5, lt=1, description="Confidence level.")
+
+
+class PlotsConfig(_Section):
+    """Which figures. A plain ``true`` or ``false`` is taken as ``enabled``."""
+
+    enabled: bool = True
+    published: list[str] = Field([], description="ECSV files of published limits to draw.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, value):
+        return {"enabled": value} if isinstance(value, bool) else value
+
+    @field_validator("published", mode="before")
+    @classmethod
+    def _as_list(cls, value):
+        return [value] if isinstance(value, str) else value
+
+
+class ExecutionConfig(_Section):
+    """How it runs."""
+
+    n_jobs: int = Field(1, description="Targets converted at the same time; -1 uses all cores.")
+    on_error: Literal["stop", "skip"] = Field(
+        "stop", description="What to do about a file that can't be read: stop, or skip the target."
+    )
+
+    @field_validator("n_jobs")
+    @classmethod
+    def _not_zero(cls, value):
+        if value == 0:
+            raise _fail("n_jobs must be a positive number of workers, or -1 for all cores, got 0")
+        return value
+
+
+class AnalysisConfig(_Section):
+    """What an analysis does.
+
+    Read from a YAML file with `read`, or made from a dict with `from_dict`; both check it and
+    name the place of what is wrong.
+
+    Examples
+    --------
+    >>> from dmgammapy.analysis import AnalysisConfig
+    >>> config = AnalysisConfig.from_dict(
+    ...     {
+    ...         "targets": "ackermann2015_dsphs",
+    ...         "datasets": "sed_{target}.fits",
+    ...         "channels": ["b", "tautau"],
+    ...         "masses": {"min": "10 GeV", "max": "1 TeV", "n": 3},
+    ...     }
+    ... )
+    >>> print(config.channel_labels, config.mass_grid)
+    ['b', 'tau'] [  10.  100. 1000.] GeV
+    >>> AnalysisConfig.from_dict({"target": "ackermann2015_dsphs"})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    dmgammapy.analysis._yaml.ConfigError: configuration: 5 errors...
+    """
+
+    targets: TargetsConfig
+    datasets: DatasetsConfig
+    spectra: Spectra = Field("pppc4", description="Photon yields: a known name or a file.")
+    process: Literal["annihilation", "decay"] = "annihilation"
+    channels: list[Channel] = Field(description="Channel names or mixtures {channel: fraction}.")
+    masses: list[Mass] | MassesConfig = Field(description="Masses, or min, max and n.")
+    norm_type: Literal["eflux", "flux", "dnde"] = Field(
+        "eflux", description="Flux that scales the likelihood of a bin."
+    )
+    interpolation: Literal["poisson", "cubic", "linear"] | None = Field(
+        None, description="Between the points of a scan. Default is what the files say (poisson)."
+    )
+    jfactor: JFactorConfig = JFactorConfig()
+    limits: LimitsConfig = LimitsConfig()
+    plots: PlotsConfig = PlotsConfig()
+    output: str | None = Field(
+        None, description="Folder of results. Default is 'results' where the command is run."
+    )
+    execution: ExecutionConfig = ExecutionConfig()
+
+    _source: YAMLSource | None = PrivateAttr(None)
+    _folder: Path = PrivateAttr(Path())
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _channels_as_list(cls, value):
+        return [value] if isinstance(value, str | dict) else value
+
+    @field_validator("channels")
+    @classmethod
+    def _channels_differ(cls, value):
+        if not value:
+            raise _fail("the list of channels is empty")
+        labels = [channel_label(c) for c in value]
+        for i, label in enumerate(labels):
+            if label in labels[:i]:
+                raise _fail(f"the channel {label} comes twice", i)
+        return value
+
+    @field_validator("masses", mode="wrap")
+    @classmethod
+    def _list_or_range(cls, value, handler):
+        # decide here: pydantic would report the errors of both forms
+        if isinstance(value, MassesConfig):
+            return value
+        if isinstance(value, dict):
+            return _validate_inside(MassesConfig, value)
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, u.Quantity):
+            value = list(np.atleast_1d(value))
+        if not isinstance(value, list | tuple) or not len(value):
+            raise _fail(
+                "expected a list of masses such as [10 GeV, 100 GeV], or min, max and n, "
+                f"got {value!r}"
+            )
+        masses = []
+        for i, item in enumerate(value):
+            try:
+                masses.append(_parse_mass(item))
+            except PydanticCustomError as error:
+                raise _fail(error.context["text"], i) from None
+            if i and not masses[i] > masses[i - 1]:
+                raise _fail(f"masses must ascend, got {item} after {value[i - 1]}", i)
+        return masses
+
+    # ---- reading -----------------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, path):
+        """Read and check a YAML file.
+
+        Parameters
+        ----------
+        path : str or `~pathlib.Path`
+
+        Returns
+        -------
+        config : `AnalysisConfig`
+
+        Raises
+        ------
+        ConfigError
+            With file, line and key of everything that is wrong.
+        """
+        source = YAMLSource(path)
+        return cls._build(source.data, source, source.path.resolve().parent)
+
+    @classmethod
+    def from_dict(cls, data, folder="."):
+        """Check a dictionary with the content that a YAML file would have.
+
+        Parameters
+        ----------
+        data : dict
+        folder : str or `~pathlib.Path`
+            Relative paths start here. Default is the current folder.
+
+        Raises
+        ------
+        ConfigError
+            With the key of everything that is wrong.
+        """
+        return cls._build(dict(data), None, Path(folder).resolve())
+
+    @classmethod
+    def _build(cls, data, source, folder):
+        try:
+            config = cls.model_validate(data)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, cls, source)) from None
+        config._source = source
+        config._folder = folder
+        return config
+
+    def error(self, loc, message):
+        """Make a `ConfigError` that names file, line and key.
+
+        Parameters
+        ----------
+        loc : tuple of str and int
+            Keys and indices from the top, for example ``("jfactor", "targets", "draco")``.
+        message : str
+        """
+        return ConfigError(_sentence(_place(self._source, loc), message))
+
+    # ---- derived -----------------------------------------------------------------------------
+
+    @property
+    def path(self):
+        """The YAML file, or None."""
+        return None if self._source is None else self._source.path
+
+    @property
+    def folder(self):
+        """Folder from which relative paths start."""
+        return self._folder
+
+    @property
+    def mass_grid(self):
+        """Masses, `~astropy.units.Quantity` of shape (n_mass,) in GeV."""
+        if isinstance(self.masses, MassesConfig):
+            return self.masses.grid
+        return u.Quantity(self.masses)
+
+    @property
+    def channel_labels(self):
+        """Names of the channels and mixtures."""
+        return [channel_label(c) for c in self.channels]
+
+    def resolve(self, text, loc):
+        """Absolute path of a file or folder named in the configuration.
+
+        Parameters
+        ----------
+        text : str
+            As written; ``~`` and ``${VARIABLE}`` are expanded.
+        loc : tuple
+            Where it is written, for the error about a variable that is not set.
+        """
+
+        def expand(match):
+            name = match[1] or match[2]
+            if name not in os.environ:
+                raise self.error(loc, f"the environment variable {name} is not set")
+            return os.environ[name]
+
+        expanded = re.sub(r"\$\{(\w+)\}|\$(\w+)", expand, text)
+        return self._folder / Path(expanded).expanduser()
+
+
+def _validate_inside(model, value):
+    """Validate a section whose errors shall point inside the field that holds it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        context = {"problems": list(_problems(error, model))}
+        raise PydanticCustomError("config_section", "bad section", context) from None
+
+
+def _loc(error):
+    context = error.get("ctx") or {}
+    return (*error["loc"], *context.get("sub", ()))
+
+
+def _fields_at(model, loc):
+    """Keys that the section at ``loc`` may have."""
+    for part in loc:
+        if not hasattr(model, "model_fields") or part not in model.model_fields:
+            return []
+        model = model.model_fields[part].annotation
+        if typing.get_origin(model) is dict:  # jfactor.targets.<name>
+            return _fields_at(typing.get_args(model)[1], loc[loc.index(part) + 2 :])
+    return list(getattr(model, "model_fields", ()))
+
+
+def _message(error, model, loc):
+    """What is wrong, in our words."""
+    kind, value = error["type"], error.get("input")
+    if kind == "config":
+        return error["ctx"]["text"]
+    if kind == "extra_forbidden":
+        known = _fields_at(model, loc[:-1])
+        hint = nearest(loc[-1], known)
+        suggestion = f"did you mean {hint!r}? " if hint else ""
+        return f"unknown key; {suggestion}Known keys: {', '.join(known)}"
+    if kind == "missing":
+        return "this key is required"
+    if kind == "literal_error":
+        expected = error["ctx"]["expected"]
+        hint = nearest(value, re.findall(r"'([^']*)'", expected))
+        suggestion = f"; did you mean {hint!r}?" if hint else ""
+        return f"must be {expected}, got {value!r}{suggestion}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"expected 'key: value' pairs, got {value!r}"
+    text = re.sub(r"^Input should be ", "must be ", error["msg"])
+    return f"{text[0].lower()}{text[1:]}, got {value!r}"
+
+
+def _place(source, loc, of_key=False):
+    key = f"key '{format_loc(loc)}'" if loc else ""
+    if source is None:
+        return f"configuration, {key}" if key else "configuration"
+    return f"{source.path}, line {source.line(loc, of_key)}" + (f", {key}" if key else "")
+
+
+def _sentence(place, message):
+    return f"{place}: {message}" + ("" if message.endswith((".", "?")) else ".")
+
+
+def _problems(error, model):
+    """All errors of a validation as (place, message, whether it is about the key itself)."""
+    items = error.errors()
+    misspelt = set()
+    for item in items:
+        if item["type"] == "extra_forbidden":
+            *section, key = item["loc"]
+            hint = nearest(key, _fields_at(model, section))
+            misspelt.add((*section, hint))
+    for item in items:
+        loc = _loc(item)
+        if item["type"] == "config_section":
+            for sub, message, of_key in item["ctx"]["problems"]:
+                yield (*loc, *sub), message, of_key
+        elif item["type"] != "missing" or loc not in misspelt:
+            yield loc, _message(item, model, loc), item["type"] == "extra_forbidden"
+
+
+def _explain(error, model, source):
+    """All errors of a validation, one line each."""
+    lines = [
+        _sentence(_place(source, loc, of_key), message)
+        for loc, message, of_key in _problems(error, model)
+    ]
+    if len(lines) == 1:
+        return lines[0]
+    name = "configuration" if source is None else source.path
+    return "\n- ".join([f"{name}: {len(lines)} errors", *lines])

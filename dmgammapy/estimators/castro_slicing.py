@@ -1,0 +1,171 @@
+"""Slicing and stacking of `~dmgammapy.estimators.CastroMaps`."""
+
+import astropy.units as u
+import numpy as np
+from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
+
+from .lattice import LatticeProfiles
+
+__all__ = ["CastroSlicing", "axis_nodes"]
+
+
+class CastroSlicing:
+    """Mixin with the verbs of `~gammapy.estimators.FluxMaps` that pick and join."""
+
+    def slice_by_idx(self, slices):
+        """Slice by index.
+
+        Parameters
+        ----------
+        slices : dict
+            Axis name to int, slice or list of int, e.g. ``{"mass": slice(2, 5)}``. An int keeps
+            its axis with one bin.
+
+        Returns
+        -------
+        castro : `CastroMaps`
+        """
+        unknown = sorted(set(slices) - set(self.geom.axes.names))
+        if unknown:
+            raise ValueError(
+                f"cannot slice along {unknown}; the axes are {self.geom.axes.names}."
+            )
+        index = {}
+        for name, value in slices.items():
+            picked = np.arange(self.geom.axes[name].nbin)[value]
+            index[name] = np.atleast_1d(picked)
+            if index[name].size == 0:
+                raise ValueError(f"the slice {value} of the axis {name} is empty.")
+        data = {}
+        for name, m in self._data.items():
+            axes, array = [], m.data
+            for i, axis in enumerate(m.geom.axes):
+                if axis.name in index:
+                    array = np.take(array, index[axis.name], axis=array.ndim - 3 - i)
+                    axis = _take_axis(axis, index[axis.name])
+                axes.append(axis)
+            data[name] = RegionNDMap(RegionGeom(None, axes=axes), array, unit=m.unit)
+        return self.__class__(data, self.meta.model_copy(deep=True))
+
+    def slice_by_coord(self, slices):
+        """Slice by values: masses and channel names that are on the axes.
+
+        Parameters
+        ----------
+        slices : dict
+            E.g. ``{"channel": "b", "mass": [10, 100] * u.GeV}``.
+        """
+        index = {}
+        for name, value in slices.items():
+            if name not in self.geom.axes.names:
+                raise ValueError(f"no axis {name!r}; the axes are {self.geom.axes.names}.")
+            axis = self.geom.axes[name]
+            if isinstance(axis, LabelMapAxis):
+                values = [value] if isinstance(value, str) else list(value)
+                labels = [str(x) for x in axis.center]
+                missing = [v for v in values if v not in labels]
+                if missing:
+                    raise ValueError(f"{name} {missing} not among {labels}.")
+                index[name] = [labels.index(v) for v in values]
+            else:
+                values = np.atleast_1d(u.Quantity(value, axis.unit)).to_value(axis.unit)
+                centers = axis.center.value
+                index[name] = []
+                for v in values:
+                    i = int(np.argmin(np.abs(np.log(centers / v))))
+                    if not np.isclose(centers[i], v, rtol=1e-6):
+                        raise ValueError(
+                            f"{name} {v:g} {axis.unit} is not a node; nodes are {axis.center}."
+                        )
+                    index[name].append(i)
+        return self.slice_by_idx(index)
+
+    def slice_by_mass(self, mass_min, mass_max):
+        """Keep the masses from ``mass_min`` to ``mass_max`` (both included)."""
+        low, high = u.Quantity(mass_min), u.Quantity(mass_max)
+        keep = np.flatnonzero((self.masses >= low) & (self.masses <= high))
+        if keep.size == 0:
+            raise ValueError(f"no mass between {low} and {high}; masses are {self.masses}.")
+        return self.slice_by_idx({"mass": keep})
+
+    def iter_by_axis(self, axis_name):
+        """Iterate over one axis; each item keeps it with a single bin."""
+        for i in range(self.geom.axes[axis_name].nbin):
+            yield self.slice_by_idx({axis_name: i})
+
+    @classmethod
+    def from_stack(cls, maps, axis):
+        """Put several results side by side along a new axis, e.g. targets or realisations.
+
+        Parameters
+        ----------
+        maps : list of `CastroMaps`
+            Same masses, channels, process.
+        axis : `~gammapy.maps.LabelMapAxis` or `~gammapy.maps.MapAxis`
+            One bin per result.
+
+        Returns
+        -------
+        castro : `CastroMaps`
+            Maps with the axes (mass, channel, ``axis``).
+        """
+        maps = list(maps)
+        if len(maps) != axis.nbin:
+            raise ValueError(f"{len(maps)} results do not fit an axis of {axis.nbin} bins.")
+        first = maps[0]
+        for m in maps[1:]:
+            first.check_compatible(m)
+        nodes = first.norm_axis.center
+        if not all(
+            len(m.norm_axis.center) == len(nodes)
+            and np.allclose(m.norm_axis.center, nodes, rtol=1e-9)
+            for m in maps
+        ):
+            maps = _on_one_norm_axis(maps)
+            first = maps[0]
+        names = [n for n in first.available_quantities if all(n in m._data for m in maps)]
+        data = {}
+        for name in names:
+            geom = first._data[name].geom
+            axes = [*geom.axes, axis]
+            data[name] = RegionNDMap(
+                RegionGeom(None, axes=axes),
+                np.stack([m._data[name].data for m in maps]),
+                unit=first._data[name].unit,
+            )
+        meta = first.meta.model_copy(update={"target": None, "prior": None})
+        return cls(data, meta)
+
+
+def axis_nodes(axis):
+    """Nodes of a `~gammapy.maps.MapAxis` without the rounding of its logarithms."""
+    values = [float(f"{x:.13g}") for x in axis.center.value]
+    return u.Quantity(values, axis.unit)
+
+
+def _take_axis(axis, index):
+    """The bins ``index`` of an axis."""
+    if isinstance(axis, LabelMapAxis):
+        return LabelMapAxis([str(axis.center[i]) for i in index], name=axis.name)
+    return MapAxis.from_nodes(axis_nodes(axis)[index], name=axis.name, interp=axis.interp)
+
+
+def _on_one_norm_axis(maps):
+    """Bring results to one lattice stretch so that they share a norm axis."""
+    step = min(m._native_step for m in maps)
+    parts = [m._to_lattice(step) for m in maps]
+    blank = [
+        LatticeProfiles(
+            step, p.start, np.zeros_like(p.values), np.zeros_like(p.zero), p.empty,
+            np.full_like(p.extrapolated, np.inf),
+        )
+        for p in parts
+    ]  # fmt: skip
+    out = []
+    for i, m in enumerate(maps):
+        total = LatticeProfiles.sum([*blank[:i], parts[i], *blank[i + 1 :]])
+        total.empty = parts[i].empty
+        out.append(type(m)._from_lattice(total, m.masses, m.channels, None, m.meta))
+    return out
+
+

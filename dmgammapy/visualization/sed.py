@@ -1,0 +1,204 @@
+"""Plots of energy bins: the castro picture of bin-by-bin likelihoods, and fits to them."""
+
+import numpy as np
+
+from . import _style as style
+
+__all__ = ["plot_castro", "plot_sed_fit"]
+
+ARROW = 0.35  # length of the arrow of an upper limit, in units of the limit
+
+
+def plot_castro(
+    energy_edges,
+    value_grid,
+    delta_stat,
+    ul=None,
+    best=None,
+    ax=None,
+    vmax=10.0,
+    energy_unit="GeV",
+    value_label=None,
+):
+    """Draw likelihoods of energy bins: -2 ln L above its minimum in energy and flux.
+
+    Parameters
+    ----------
+    energy_edges : `~astropy.units.Quantity`, shape (n_bins + 1,)
+    value_grid : `~astropy.units.Quantity`, shape (n_values,)
+        Fluxes, positive and ascending: energy flux, flux or differential flux.
+    delta_stat : array, shape (n_bins, n_values)
+        -2 ln L above the minimum of each bin; NaN is left blank.
+    ul : `~astropy.units.Quantity`, shape (n_bins,), optional
+        Upper limits, drawn as bars with an arrow; none where NaN.
+    best : `~astropy.units.Quantity`, shape (n_bins,), optional
+        Best fits, drawn as points; none where zero or NaN.
+    ax : `~matplotlib.axes.Axes`, optional
+        Default is the current one.
+    vmax : float
+        Where the colours end. Default is 10.
+    energy_unit : str
+        Unit of the energy axis. Default is GeV.
+    value_label : str, optional
+        Name of the flux. Default is what its unit tells.
+
+    Returns
+    -------
+    ax : `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ValueError
+        If an axis is not positive and ascending, or shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import astropy.units as u
+    >>> from dmgammapy.visualization import plot_castro
+    >>> flux = np.geomspace(1e-9, 1e-5, 100) * u.Unit("MeV cm-2 s-1")
+    >>> width = np.array([[3e-7], [1e-7]]) * flux.unit
+    >>> ax = plot_castro([1, 3, 10] * u.GeV, flux, (flux / width) ** 2)
+    >>> ax.get_ylabel()
+    'Energy flux [$\\\\mathrm{MeV\\\\,s^{-1}\\\\,cm^{-2}}$]'
+    """
+    edges, energy_unit = style.positive_axis("energy_edges", energy_edges, energy_unit)
+    grid, unit = style.positive_axis("value_grid", value_grid)
+    n_bins = len(edges) - 1
+    delta_stat = style.check_shape(
+        "delta_stat", delta_stat, (n_bins, len(grid)), "(n_bins, n_values)"
+    )
+    ax = style.get_axes(ax)
+    style.draw_stat_mesh(ax, edges, style.log_edges(grid), delta_stat, vmax)
+    if ul is not None:
+        ul = style.values_like("ul", ul, unit, (n_bins,), "(n_bins,)")
+        _draw_limits(ax, edges, ul, color="black", label="Upper limit", outlined=True)
+    if best is not None:
+        best = style.values_like("best", best, unit, (n_bins,), "(n_bins,)")
+        shown = best > 0
+        ax.plot(
+            np.sqrt(edges[:-1] * edges[1:])[shown], best[shown], "o", color="white",
+            markeredgecolor="black", label="Best fit",
+        )  # fmt: skip
+    label = value_label or style.label_of(style.VALUE_LABELS, unit, "Value")
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(grid[0], grid[-1]))
+    ax.set_xlabel(style.unit_label("Energy", energy_unit))
+    ax.set_ylabel(style.unit_label(label, unit))
+    if ul is not None or best is not None:
+        ax.legend(loc="best", framealpha=0.9)
+    return ax
+
+
+def plot_sed_fit(
+    energy_edges,
+    value,
+    value_err=None,
+    ul=None,
+    is_ul=None,
+    models=None,
+    ax=None,
+    energy_unit="GeV",
+    value_label=None,
+):
+    """Draw the flux of every energy bin, as points or upper limits, under models.
+
+    Parameters
+    ----------
+    energy_edges : `~astropy.units.Quantity`, shape (n_bins + 1,)
+    value : `~astropy.units.Quantity`, shape (n_bins,)
+        Best fits.
+    value_err : `~astropy.units.Quantity`, shape (n_bins,) or (2, n_bins), optional
+        Errors, or lower and upper ones.
+    ul : `~astropy.units.Quantity`, shape (n_bins,), optional
+        Upper limits.
+    is_ul : bool array, shape (n_bins,), optional
+        Bins shown as upper limits. Default is those whose best fit is not positive.
+    models : dict of `~astropy.units.Quantity`, shape (n_bins,), optional
+        Fluxes of models by label, drawn as steps.
+    ax : `~matplotlib.axes.Axes`, optional
+        Default is the current one.
+    energy_unit : str
+        Unit of the energy axis. Default is GeV.
+    value_label : str, optional
+        Name of the flux. Default is what its unit tells.
+
+    Returns
+    -------
+    ax : `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ValueError
+        If energies are not positive and ascending, or shapes do not fit.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from dmgammapy.visualization import plot_sed_fit
+    >>> unit = u.Unit("MeV cm-2 s-1")
+    >>> ax = plot_sed_fit(
+    ...     [1, 3, 10] * u.GeV, [2e-7, 0] * unit, ul=[4e-7, 1e-7] * unit,
+    ...     models={"b": [1e-7, 5e-8] * unit},
+    ... )
+    >>> ax.get_legend_handles_labels()[1]
+    ['b', 'Upper limit', 'Best fit']
+    """
+    import astropy.units as u
+
+    edges, energy_unit = style.positive_axis("energy_edges", energy_edges, energy_unit)
+    n_bins = len(edges) - 1
+    unit = u.Quantity(value).unit
+    value = style.values_like("value", value, unit, (n_bins,), "(n_bins,)")
+    is_ul = ~(value > 0) if is_ul is None else np.asarray(is_ul, dtype=bool)
+    ax = style.get_axes(ax)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    models = models or {}
+    for keywords, (label, model) in zip(
+        style.curve_styles(len(models)), models.items(), strict=True
+    ):
+        model = style.values_like(f"models[{label!r}]", model, unit, (n_bins,), "(n_bins,)")
+        keywords.pop("marker")
+        ax.stairs(np.where(model > 0, model, np.nan), edges, baseline=None, label=label, **keywords)
+    if ul is not None:
+        ul = style.values_like("ul", ul, unit, (n_bins,), "(n_bins,)")
+        _draw_limits(ax, edges, np.where(is_ul, ul, np.nan), color=style.GREY, label="Upper limit")
+    shown = ~is_ul & (value > 0)
+    center = np.sqrt(edges[:-1] * edges[1:])
+    yerr = None
+    if value_err is not None:
+        yerr = u.Quantity(value_err).to_value(unit)
+        if yerr.shape not in ((n_bins,), (2, n_bins)):
+            raise ValueError(
+                f"value_err must have the shape (n_bins,) = {(n_bins,)} or (2, n_bins), "
+                f"got {yerr.shape}."
+            )
+        yerr = yerr[..., shown]
+    if shown.any():
+        xerr = np.array([center - edges[:-1], edges[1:] - center])[:, shown]
+        ax.errorbar(
+            center[shown], value[shown], yerr=yerr, xerr=xerr, fmt="o", color="black",
+            label="Best fit",
+        )  # fmt: skip
+    label = value_label or style.label_of(style.VALUE_LABELS, unit, "Value")
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_xlabel(style.unit_label("Energy", energy_unit))
+    ax.set_ylabel(style.unit_label(label, unit))
+    ax.legend()
+    return ax
+
+
+def _draw_limits(ax, edges, ul, color, label, outlined=False):
+    """Bars over the bins with arrows pointing down; nothing where ``ul`` is NaN or zero."""
+    shown = np.isfinite(ul) & (ul > 0)
+    if not shown.any():
+        return
+    center = np.sqrt(edges[:-1] * edges[1:])
+    xerr = np.array([center - edges[:-1], edges[1:] - center])[:, shown]
+    bars = ax.errorbar(
+        center[shown], ul[shown], xerr=xerr, yerr=ARROW * ul[shown], uplims=True, fmt="none",
+        ecolor=color, elinewidth=1.4, capsize=3, label=label,
+    )  # fmt: skip
+    if outlined:
+        for artist in (*bars.lines[1], *bars.lines[2]):
+            artist.set_path_effects(style.outline())
