@@ -85,7 +85,7 @@ notebooks: $(VENV)/.stamp-test
 	@for tutorial in tutorials/*.py; do \
 	    [ -e "$$tutorial" ] || continue; \
 	    echo "Running $$tutorial"; \
-	    $(BIN)/python -m jupytext --quiet --to ipynb --set-kernel python3 --execute \
+	    env -u MPLBACKEND $(BIN)/python -m jupytext --quiet --to ipynb --set-kernel python3 --execute \
 	        --run-path tutorials \
 	        --output "build/notebooks/$$(basename "$$tutorial" .py).ipynb" "$$tutorial" || exit 1; \
 	done

@@ -4,7 +4,8 @@
 
 PPPC4DMID comes from the wheel gammabayes 0.1.9 and DMFit from the sdist fermipy 1.4.3, downloaded
 with pip unless their archives are given. The output is the same, byte for byte, on every run. The
-licences of both packages are copied beside the tables; README.md there is written by hand.
+licences of both packages are copied beside the tables; README.md there is written by hand. The
+script needs an installed dmgammapy (pip install -e .).
 """
 
 import argparse

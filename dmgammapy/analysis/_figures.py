@@ -13,6 +13,7 @@ __all__ = ["write_figures"]
 
 DPI = 150
 MAX_TARGETS = 30  # rows of the contributions
+MAX_CHANNELS = 8  # curves that can be told apart
 GREY = "0.65"
 
 
@@ -37,6 +38,8 @@ def write_figures(analysis, folder):
         for kind, figure in drawn.items():
             if figure is not None:
                 figure.savefig(folder / f"{kind}_{name}.png", dpi=DPI)
+    if 1 < len(analysis.combined.channels) <= MAX_CHANNELS:
+        _all_limits(analysis).savefig(folder / "limits.png", dpi=DPI)
     target, figure = _sed(analysis)
     figure.savefig(folder / f"sed_{target}.png", dpi=DPI)
 
@@ -64,6 +67,10 @@ def read_published(config):
             raise config.error(loc, str(error)) from error
         except KeyError:
             raise config.error(loc, f"{path} does not say its channel") from None
+        if table.meta["process"] != config.process:
+            raise config.error(
+                loc, f"{path} is about {table.meta['process']}, the analysis about {config.process}"
+            )
         if channel not in config.channel_labels:
             raise config.error(
                 loc, f"{path} is about the channel {channel}, which is not in channels"
@@ -77,9 +84,13 @@ def _figure(height=4.6):
     return figure, figure.add_subplot()
 
 
-def _title(analysis, channel):
+def _title(analysis, channel=None, cl=False):
     n = len(analysis.targets)
-    return f"{channel_latex(channel)}, {n} target{'s' if n > 1 else ''}"
+    parts = [] if channel is None else [channel_latex(channel)]
+    parts.append(f"{n} target{'s' if n > 1 else ''}")
+    if cl:
+        parts.append(f"{100 * analysis.config.limits.cl:g} % CL")
+    return ", ".join(parts)
 
 
 def _has_limits(analysis, channel):
@@ -98,13 +109,20 @@ def _limits(analysis, channel, published):
             quantity = part.tau_ll if part.process == "decay" else part.strength_ul
             ax.plot(
                 part.masses.to_value("GeV"), quantity.data.ravel(), color=GREY, lw=0.8,
-                label="each target" if i == 0 else None, zorder=1,
+                label="Each target" if i == 0 else None, zorder=1,
             )  # fmt: skip
     combined.plot_limits(
         channel=channel, ax=ax, thermal_relic=combined.process == "annihilation",
-        published=published or None, label="combined",
+        published=published or None, label="Combined",
     )  # fmt: skip
-    ax.set_title(_title(analysis, channel))
+    ax.set_title(_title(analysis, channel, cl=True))
+    return figure
+
+
+def _all_limits(analysis):
+    figure, ax = _figure()
+    analysis.combined.plot_limits(ax=ax)
+    ax.set_title(_title(analysis, cl=True))
     return figure
 
 
@@ -140,11 +158,11 @@ def _contributions(analysis, channel):
         edges, np.arange(len(rows) + 1), 100 * rows, cmap="RdBu_r",
         norm=Normalize(-100 * bound, 100 * bound),
     )  # fmt: skip
-    ax.set(xscale="log", xlabel="mass [GeV]", title=_title(analysis, channel))
+    ax.set(xscale="log", xlabel="Mass [GeV]", title=_title(analysis, channel))
     ax.set_yticks(np.arange(len(rows)) + 0.5, labels)
     ax.tick_params(axis="y", length=0)
     ax.invert_yaxis()
-    figure.colorbar(image, label="share of the combined limit [%]", pad=0.02)
+    figure.colorbar(image, label="Share of the combined limit [%]", pad=0.02)
     return figure
 
 

@@ -152,7 +152,7 @@ class DatasetFiles:
         return found
 
 
-def read_dataset(config, target, path, names):
+def read_dataset(config, target, path, names, spectra):
     """Read the likelihood of a target and put its model on it.
 
     Parameters
@@ -162,6 +162,7 @@ def read_dataset(config, target, path, names):
     path : `~pathlib.Path`
     names : list of str
         All targets of the roster: a file that says it is of another one is refused.
+    spectra : `~dmgammapy.spectra.Spectra`
 
     Returns
     -------
@@ -178,7 +179,10 @@ def read_dataset(config, target, path, names):
     if said is not None and said != target.name:
         raise ValueError(f"{path}: the file says that it is of {said}, not of {target.name}.")
     dataset.models = target.to_models(
-        mass=config.mass_grid[-1], channel=config.channels[0], process=config.process
+        mass=config.mass_grid[-1],
+        channel=config.channels[0],
+        process=config.process,
+        spectra=spectra,
     )
     return dataset
 

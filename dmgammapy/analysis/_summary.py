@@ -1,5 +1,6 @@
 """The one-page summary of an analysis as text."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from dmgammapy.estimators import LimitStatus
 
 __all__ = ["write_summary"]
 
-MAX_ROWS = 8
+MAX_ROWS = 12
 MARKS = {
     LimitStatus.FOUND: " ",
     LimitStatus.EXTRAPOLATED: "*",
@@ -135,15 +136,15 @@ def _width_text(err):
     return f"-{values[0]:.2f} +{values[1]:.2f}"
 
 
-def _short(path, folder):
-    """Path from the folder of the configuration where it lies inside."""
-    path = Path(path)
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+def _folder_of(paths):
+    """Folder that holds all of these files."""
+    return Path(os.path.commonpath([Path(path).parent for path in paths]))
 
 
 def _used(analysis):
     kind = "jfactor" if analysis.config.process == "annihilation" else "dfactor"
     letter = kind[0].upper()
+    folder = _folder_of(analysis.files.values())
     rows = [("target", f"log10 {letter}", "+-", "TS max", "file")]
     for target, castro in zip(analysis.targets, analysis.castros, strict=True):
         peak = _peak(castro)
@@ -153,11 +154,11 @@ def _used(analysis):
                 f"{getattr(target, f'log10_{kind}'):.2f}",
                 _width_text(getattr(target, f"log10_{kind}_err")),
                 "-" if peak is None else f"{peak[0]:.2f}",
-                _short(analysis.files[target.name], analysis.config.folder),
+                str(analysis.files[target.name].relative_to(folder)),
             )
         )
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
-    lines = [f"Targets used ({len(analysis.targets)})"]
+    lines = [f"Targets used ({len(analysis.targets)}), files in {folder}"]
     for row in rows:
         cells = [f"{row[0]:<{widths[0]}}", *(f"{row[k]:>{widths[k]}}" for k in (1, 2, 3)), row[4]]
         lines.append("  " + "  ".join(cells))
@@ -175,8 +176,7 @@ def _unused(analysis):
     if not analysis.unused_files:
         return ""
     lines = [f"Files of no target in the roster ({len(analysis.unused_files)})"]
-    folder = analysis.config.folder
-    lines += [f"  {_short(p, folder)} ({name})" for p, name in analysis.unused_files.items()]
+    lines += [f"  {path} ({name})" for path, name in analysis.unused_files.items()]
     return "\n".join(lines)
 
 

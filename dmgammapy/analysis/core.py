@@ -180,7 +180,7 @@ class DMAnalysis:
         for target in self.targets:
             path = self.files[target.name]
             try:
-                dataset = read_dataset(self.config, target, path, self._names)
+                dataset = read_dataset(self.config, target, path, self._names, self.spectra)
             except (ValueError, OSError, KeyError) as error:
                 if self.config.execution.on_error == "stop":
                     raise ValueError(

@@ -193,8 +193,6 @@ def write_example(folder, seed=SEED, overwrite=False):
         truths.append(truth)
     table = vstack(truths)
     table.meta = {"seed": seed, "years": YEARS, "roster": ROSTER, "sigmav": 0.0}
-    for name in ("e_min", "e_max", "background", "npred"):
-        table[name].info.format = ".10g"
     with atomic_path(folder / "truth.ecsv", overwrite) as path:
         table.write(path, format="ascii.ecsv")
 

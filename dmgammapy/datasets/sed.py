@@ -4,7 +4,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Table
 from gammapy.datasets import Dataset
-from gammapy.modeling.models import DatasetModels
+from gammapy.modeling.models import ConstantTemporalModel, DatasetModels
 from gammapy.utils.scripts import make_name
 
 from dmgammapy.utils import atomic_path
@@ -15,6 +15,8 @@ from ._sed_scans import SEDScans
 from .io import read_sed_fields, write_sed
 
 __all__ = ["SEDLikelihoodDataset"]
+
+TS_SHOWN = 4.0  # bins above it are drawn with their best fit
 
 
 class SEDLikelihoodDataset(SEDScans, Dataset):
@@ -78,7 +80,7 @@ class SEDLikelihoodDataset(SEDScans, Dataset):
     ...     [1, 10] * u.GeV, [norm], [stat - stat.min()], ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1")
     ... )
     >>> print(f"{dataset.norm[0]:.4f} {dataset.norm_ul(0.95)[0]:.2f}")
-    1.0000 4.92
+    1.0000 4.81
 
     References
     ----------
@@ -149,13 +151,9 @@ class SEDLikelihoodDataset(SEDScans, Dataset):
         edges = self._energy_edges
         total = np.zeros(self.n_bins)
         for model in self._models or ():
-            spectrum = getattr(model, "spectral_model", None)
-            if spectrum is None:
-                raise ValueError(
-                    f"Dataset {self.name!r}: model {model.name!r} has no spectrum that could be "
-                    "compared with fluxes; set its datasets_names to the datasets it is for."
-                )
-            if getattr(model, "temporal_model", None) is not None:
+            spectrum = model.spectral_model
+            temporal = getattr(model, "temporal_model", None)
+            if not isinstance(temporal, ConstantTemporalModel | None):
                 raise ValueError(
                     f"Dataset {self.name!r}: model {model.name!r} varies in time, but an SED "
                     "likelihood has no times; remove its temporal_model."
@@ -172,8 +170,9 @@ class SEDLikelihoodDataset(SEDScans, Dataset):
             except u.UnitConversionError:
                 raise ValueError(
                     f"Dataset {self.name!r}: model {model.name!r} gives {flux.unit} where "
-                    f"{UNITS[self._norm_type]} is expected; a diffuse template, for instance, is "
-                    "no point source. Set its datasets_names to the datasets it is for."
+                    f"{UNITS[self._norm_type]} is expected: not the spectrum of a source but a "
+                    "background or diffuse template? Set its datasets_names to the datasets it is "
+                    "for."
                 ) from None
         return total
 
@@ -429,7 +428,7 @@ class SEDLikelihoodDataset(SEDScans, Dataset):
         n_values : int
             Number of fluxes. Default is 200.
         delta_stat_max : float
-            The flux axis covers what has a lower -2 ln L above the minimum. Default is 10.
+            Where colours end; the flux axis covers what lies below. Default is 10.
         **kwargs
             Passed to `~dmgammapy.visualization.plot_castro`.
 
@@ -443,12 +442,45 @@ class SEDLikelihoodDataset(SEDScans, Dataset):
         scans = self.scans
         top = estimates.rise(scans, self.norm, scans.norm_max, delta_stat_max)
         top = np.where(np.isfinite(top), top, scans.norm_max) * reference
-        flux = np.geomspace(1e-3 * top.min(), 1.5 * top.max(), n_values)
+        flux = np.geomspace(3e-3 * top.min(), 1.2 * top.max(), n_values)
         norm = (flux / reference[:, np.newaxis]).to_value("")
         delta_stat = scans.stat(norm) - scans.stat(self.norm)[:, np.newaxis]
-        ul = self.norm_ul() * reference
-        ax = plot_castro(self.energy_edges, flux, delta_stat, ul=ul, ax=ax, **kwargs)
-        return ax
+        kwargs.setdefault("ul", self.norm_ul() * reference)
+        kwargs.setdefault("best", np.where(self.ts > TS_SHOWN, self.norm, np.nan) * reference)
+        return plot_castro(
+            self.energy_edges, flux, np.maximum(delta_stat, 0), ax=ax, vmax=delta_stat_max, **kwargs
+        )
+
+    def plot_fit(self, ax=None, **kwargs):
+        """Draw the flux of every bin, and the models' over it.
+
+        Parameters
+        ----------
+        ax : `~matplotlib.axes.Axes`, optional
+            Default is the current one.
+        **kwargs
+            Passed to `~dmgammapy.visualization.plot_sed_fit`.
+
+        Returns
+        -------
+        ax : `~matplotlib.axes.Axes`
+        """
+        from dmgammapy.visualization import plot_sed_fit
+
+        reference = self.ref()
+        errn, errp = self.norm_errors()
+        errors = np.array([np.where(np.isnan(errn), self.norm, errn), errp]) * reference
+        if self.models:
+            kwargs.setdefault("models", {", ".join(self.models.names): self.flux_pred()})
+        kwargs.setdefault("is_ul", self.ts <= TS_SHOWN)
+        return plot_sed_fit(
+            self.energy_edges,
+            self.norm * reference,
+            value_err=errors,
+            ul=self.norm_ul() * reference,
+            ax=ax,
+            **kwargs,
+        )
 
     def __repr__(self):
         """Name and size."""

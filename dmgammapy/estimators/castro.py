@@ -17,7 +17,7 @@ from dmgammapy.utils import progress
 
 from . import _kernels as kernels
 from .castro_maps import STRENGTH_UNITS, CastroMaps
-from .lattice import LatticeProfiles, step_for_ts
+from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
 from .metadata import CastroMetaData
 
 __all__ = ["CastroEstimator"]
@@ -32,6 +32,8 @@ MARGIN = 2.0
 # The table of a bin reaches from TABLE_BELOW decades under to TABLE_ABOVE decades over the norm
 # at which its stat has risen by TABLE_STAT.
 TABLE_BELOW, TABLE_ABOVE, TABLE_STAT = 9.0, 6.0, 4.0
+# Straight lines have kinks, which a lattice of the usual step would round off.
+LINEAR_STEP = BASE_STEP / 8
 
 
 @lru_cache(maxsize=64)
@@ -68,8 +70,10 @@ class _SpectraKey:
 
     def __init__(self, spectra):
         self.spectra = spectra
-        source = spectra.source
-        self._key = source if isinstance(source, str) else repr(source)
+        try:
+            self._key = repr(spectra.source)
+        except ValueError:  # a table in memory is equal to itself only
+            self._key = id(spectra)
 
     def __hash__(self):
         return hash(self._key)
@@ -389,6 +393,8 @@ def _tabulate(scans, keep):
     lowest = np.minimum(coarse.min(axis=1), 0)
     ts = float(-lowest[keep].sum())
     step = step_for_ts(ts)
+    if scans.interpolation == "linear":
+        step = min(step, LINEAR_STEP)
     above = coarse - lowest[:, None] > TABLE_STAT
     # the first point from which on a bin stays excluded
     last_inside = coarse.shape[1] - 1 - np.argmax(~above[:, ::-1], axis=1)

@@ -312,6 +312,9 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
             raise AttributeError(
                 f"this CastroMaps has no quantity {name!r}, it has {self.available_quantities}."
             )
+        own = getattr(type(self), name, None)
+        if isinstance(own, property):  # it raised an AttributeError with more to say
+            return own.fget(self)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __dir__(self):

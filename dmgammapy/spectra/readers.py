@@ -73,8 +73,8 @@ def read_spectra(source, format=None):
     >>> from dmgammapy.spectra import read_spectra
     >>> spectra = read_spectra("dmfit")
     >>> print(spectra.integrate([1, 100] * u.GeV, 100 * u.GeV, ["b", "tau"]).round(2))
-    [[14.33]
-     [ 2.28]]
+    [[13.62]
+     [ 2.23]]
     """
     if isinstance(source, Spectra):
         return source

@@ -35,7 +35,9 @@ def atomic_path(path, overwrite=False):
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already: pass overwrite=True to replace it.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; create it first.")
+        raise FileNotFoundError(
+            f"{path}: the folder {path.parent} does not exist; create it first."
+        )
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         yield temporary

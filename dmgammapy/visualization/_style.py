@@ -42,7 +42,7 @@ def curve_styles(n):
     """Colour, line style and marker of ``n`` curves, as keyword arguments of ``Axes.plot``."""
     import matplotlib as mpl
 
-    colors = mpl.colormaps[PALETTE](np.linspace(0, LIGHTEST, max(n, 2)))
+    colors = mpl.colormaps[PALETTE](np.linspace(0, LIGHTEST, max(n, 4)))
     styles, markers = islice(cycle(LINE_STYLES), n), islice(cycle(MARKERS), n)
     return [
         {"color": color, "linestyle": style, "marker": marker}
@@ -51,9 +51,15 @@ def curve_styles(n):
 
 
 def unit_label(name, unit):
-    """Label of an axis, such as ``Mass [GeV]``."""
+    """Label of an axis, such as ``Mass [GeV]``: energies first, then falling powers of length."""
     unit = u.Unit(unit)
-    text = unit.to_string("latex_inline") if str(unit) else ""
+    if unit.scale != 1:
+        return f"{name} [{unit.to_string('latex_inline')}]"
+    factors = sorted(
+        zip(unit.bases, unit.powers, strict=True),
+        key=lambda f: (not f[0].is_equivalent("eV"), f[1] < 0, f[1]),
+    )
+    text = " ".join(f"{base}$^{{{power}}}$" if power != 1 else str(base) for base, power in factors)
     return f"{name} [{text}]" if text else name
 
 

@@ -57,7 +57,7 @@ def plot_stat_map(
     >>> width = np.array([[1e-26], [1e-25]])
     >>> ax = plot_stat_map([10, 100] * u.GeV, sigmav, (sigmav.value / width) ** 2)
     >>> ax.get_xlabel()
-    'Mass [$\\\\mathrm{GeV}$]'
+    'Mass [GeV]'
     """
     masses, mass_unit = style.positive_axis("mass", mass, mass_unit)
     strength = u.Quantity(sigmav)

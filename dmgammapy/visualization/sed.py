@@ -6,7 +6,8 @@ from . import _style as style
 
 __all__ = ["plot_castro", "plot_sed_fit"]
 
-ARROW = 0.35  # length of the arrow of an upper limit, in units of the limit
+ARROW = 0.65  # where the arrow of an upper limit ends, in units of the limit
+VIEW_BELOW = 30.0  # how far below the data models are followed, as a factor
 
 
 def plot_castro(
@@ -60,7 +61,7 @@ def plot_castro(
     >>> width = np.array([[3e-7], [1e-7]]) * flux.unit
     >>> ax = plot_castro([1, 3, 10] * u.GeV, flux, (flux / width) ** 2)
     >>> ax.get_ylabel()
-    'Energy flux [$\\\\mathrm{MeV\\\\,s^{-1}\\\\,cm^{-2}}$]'
+    'Energy flux [MeV cm$^{-2}$ s$^{-1}$]'
     """
     edges, energy_unit = style.positive_axis("energy_edges", energy_edges, energy_unit)
     grid, unit = style.positive_axis("value_grid", value_grid)
@@ -72,7 +73,7 @@ def plot_castro(
     style.draw_stat_mesh(ax, edges, style.log_edges(grid), delta_stat, vmax)
     if ul is not None:
         ul = style.values_like("ul", ul, unit, (n_bins,), "(n_bins,)")
-        _draw_limits(ax, edges, ul, color="black", label="Upper limit", outlined=True)
+        _draw_limits(ax, edges, ul, color="black", label="Upper limit", effects=style.outline())
     if best is not None:
         best = style.values_like("best", best, unit, (n_bins,), "(n_bins,)")
         shown = best > 0
@@ -159,11 +160,13 @@ def plot_sed_fit(
     ):
         model = style.values_like(f"models[{label!r}]", model, unit, (n_bins,), "(n_bins,)")
         keywords.pop("marker")
-        ax.stairs(np.where(model > 0, model, np.nan), edges, baseline=None, label=label, **keywords)
+        model = np.where(model > 0, model, np.nan)
+        ax.stairs(model, edges, baseline=None, linewidth=1.8, label=label, **keywords)
     if ul is not None:
         ul = style.values_like("ul", ul, unit, (n_bins,), "(n_bins,)")
         _draw_limits(ax, edges, np.where(is_ul, ul, np.nan), color=style.GREY, label="Upper limit")
     shown = ~is_ul & (value > 0)
+    data = np.where(shown, value, np.nan if ul is None else ul)
     center = np.sqrt(edges[:-1] * edges[1:])
     yerr = None
     if value_err is not None:
@@ -182,23 +185,22 @@ def plot_sed_fit(
         )  # fmt: skip
     label = value_label or style.label_of(style.VALUE_LABELS, unit, "Value")
     ax.set_xlim(edges[0], edges[-1])
+    data = data[data > 0]
+    if data.size:
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], data.min() / VIEW_BELOW))
     ax.set_xlabel(style.unit_label("Energy", energy_unit))
     ax.set_ylabel(style.unit_label(label, unit))
     ax.legend()
     return ax
 
 
-def _draw_limits(ax, edges, ul, color, label, outlined=False):
+def _draw_limits(ax, edges, ul, color, label, effects=None):
     """Bars over the bins with arrows pointing down; nothing where ``ul`` is NaN or zero."""
     shown = np.isfinite(ul) & (ul > 0)
     if not shown.any():
         return
-    center = np.sqrt(edges[:-1] * edges[1:])
-    xerr = np.array([center - edges[:-1], edges[1:] - center])[:, shown]
-    bars = ax.errorbar(
-        center[shown], ul[shown], xerr=xerr, yerr=ARROW * ul[shown], uplims=True, fmt="none",
-        ecolor=color, elinewidth=1.4, capsize=3, label=label,
-    )  # fmt: skip
-    if outlined:
-        for artist in (*bars.lines[1], *bars.lines[2]):
-            artist.set_path_effects(style.outline())
+    center, ul = np.sqrt(edges[:-1] * edges[1:])[shown], ul[shown]
+    common = {"color": color, "path_effects": effects}
+    ax.vlines(center, ARROW * ul, ul, linewidth=1.4, **common)
+    ax.plot(center, ARROW * ul, linestyle="none", marker="v", markersize=4, **common)
+    ax.hlines(ul, edges[:-1][shown], edges[1:][shown], linewidth=1.8, label=label, **common)

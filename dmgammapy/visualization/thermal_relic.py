@@ -18,10 +18,11 @@ def thermal_relic(mass):
     """Annihilation cross-section with which a thermal relic has the observed density.
 
     For a self-conjugate particle with an s-wave cross-section; twice that for a Dirac fermion.
-    Steigman, Dasgupta & Beacom 2012 (Phys. Rev. D 86, 023506, arXiv:1204.3622), who take
-    Omega h2 = 0.1120; it scales as 1 / (Omega h2). Their values are used as tabulated, in quarters
-    of a decade and with two digits, and interpolated in log-log: good to 2 %, and to 5 % from 3 to
-    10 GeV, where the QCD transition makes the curve steep. Above 10 TeV it is held constant.
+    Values of Steigman, Dasgupta & Beacom 2012 (Phys. Rev. D 86, 023506, arXiv:1204.3622), who take
+    Omega h2 = 0.1120 (it scales as 1 / (Omega h2)), in quarters of a decade and with two digits,
+    interpolated in log-log; constant above 10 TeV. Good to 5 %: between 30 GeV and 10 TeV the
+    Boltzmann equation with an ideal gas gives 2 to 5 % less. The curve is steepest, and the choice
+    of the QCD transition matters most, from 3 to 10 GeV.
 
     Parameters
     ----------

@@ -26,6 +26,11 @@ from dmgammapy.datasets import SEDLikelihoodDataset
 from .sed_helpers import EDGES, poisson_best, poisson_dataset, poisson_stat
 from .test_sed import power_law
 
+# Gammapy divides by zero, and mends it, in the energy flux of a power law of index 2
+INDEX_TWO = pytest.mark.filterwarnings(
+    "ignore:(divide by zero|invalid value) encountered:RuntimeWarning"
+)
+
 
 def test_registered_once():
     import importlib
@@ -39,6 +44,7 @@ def test_registered_once():
 def test_fit_finds_the_analytic_minimum():
     dataset = poisson_dataset(models=power_law(1.0, index=2.2))
     spectrum = dataset.models["source"].spectral_model
+    spectrum.index.prior = GaussianPrior(mu=2.2, sigma=0.3)
     result = Fit().run([dataset])
     assert result.success
 
@@ -50,10 +56,12 @@ def test_fit_finds_the_analytic_minimum():
         eflux = 1e-6 * 1000 ** (index - 2) * (high**power - low**power) / power
         reference = 1e-6 * np.log(high / low)
         norm = amplitude * eflux / reference
-        return (poisson_stat(norm) - poisson_stat(poisson_best())).sum()
+        stat = (poisson_stat(norm) - poisson_stat(poisson_best())).sum()
+        return stat + ((index - 2.2) / 0.3) ** 2
 
     found = minimize(exact, [1.0, 2.2], method="Nelder-Mead", options={"xatol": 1e-8})
-    assert_allclose(dataset.stat_sum(), found.fun, atol=1e-4)
+    stat = dataset.stat_sum() + ((spectrum.index.value - 2.2) / 0.3) ** 2
+    assert_allclose(stat, found.fun, atol=1e-4)
     assert_allclose(spectrum.amplitude.value / 1e-12, found.x[0], rtol=2e-2)
     assert_allclose(spectrum.index.value, found.x[1], rtol=1e-2)
 
@@ -71,6 +79,8 @@ def test_joint_fit_with_counts_adds_stats_and_prior():
     counts.mask_safe = RegionNDMap.from_geom(geom, data=True, dtype=bool)
     model = power_law(0.5)
     model.spectral_model.index.prior = GaussianPrior(mu=2.0, sigma=0.3)
+    model.spectral_model.index.min, model.spectral_model.index.max = 1, 4
+    model.spectral_model.amplitude.min = 0
     datasets = Datasets([dataset, counts])
     datasets.models = model
     prior = model.spectral_model.index.prior(model.spectral_model.index)
@@ -145,7 +155,7 @@ def test_datasets_are_read_in_a_fresh_process(tmp_path):
 # --- flux points -----------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@INDEX_TWO
 def test_flux_points_hold_the_same_likelihood():
     dataset = poisson_dataset()
     points = dataset.to_flux_points(n_points=300)
@@ -166,7 +176,7 @@ def test_flux_points_hold_the_same_likelihood():
     assert_allclose(again.norm_ul.data.ravel(), dataset.norm_ul(), rtol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@INDEX_TWO
 def test_gammapy_flux_points_dataset_gives_the_same_stat(test_data):
     # Gammapy compares differential fluxes, so norm_type="dnde" must agree with it
     dataset = SEDLikelihoodDataset.read(test_data / "fermipy" / "sed.fits", norm_type="dnde")
@@ -179,7 +189,7 @@ def test_gammapy_flux_points_dataset_gives_the_same_stat(test_data):
     assert_allclose(other.stat_array().ravel(), dataset.stat_array(), atol=5e-5)
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@INDEX_TWO
 @pytest.mark.parametrize(
     "path",
     [
@@ -213,9 +223,9 @@ def counts_dataset():
     return counts
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@INDEX_TWO
 def test_flux_points_of_an_estimator():
-    norm = Parameter("norm", 1.0, min=0, scan_values=np.linspace(0, 6, 60))
+    norm = Parameter("norm", 1.0, min=0, scan_values=np.linspace(0, 8, 81))
     estimator = FluxPointsEstimator(
         energy_edges=EDGES * u.MeV, source="source", norm=norm, selection_optional=["scan", "ul"]
     )
@@ -243,7 +253,7 @@ def test_flux_points_with_failed_bins_are_refused():
 
 def test_flux_points_that_contradict_themselves_are_refused():
     points = poisson_dataset().to_flux_points()
-    points.norm.data[0] *= 3
+    points._data["norm"].data[0] *= 3
     with pytest.raises(ValueError, match="contradict themselves in bin 0"):
         SEDLikelihoodDataset.from_flux_points(points)
 

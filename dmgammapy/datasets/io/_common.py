@@ -114,7 +114,8 @@ def check_stat(table, name, place=row_place):
 
 def header_fields(header, default_instrument=None):
     """Read what our writers leave in a header for a dataset."""
-    fields = {"instrument": header.get("INSTRUME") or default_instrument}
+    instrument = str(header.get("INSTRUME") or "").strip() or default_instrument
+    fields = {"instrument": "fermi-lat" if instrument == "LAT" else instrument}
     for key, field in (("NORMTYPE", "norm_type"), ("INTERP", "interpolation")):
         if header.get(key):
             fields[field] = str(header[key])

@@ -1,6 +1,7 @@
 """One SED file, opened once and shared by identification and readers."""
 
 import gzip
+import io
 import re
 import warnings
 import zlib
@@ -20,6 +21,8 @@ FITS_DAMAGE = (
     OSError, EOFError, TypeError, ValueError, IndexError, KeyError, zlib.error,
     fits.VerifyError, AstropyUserWarning,
 )  # fmt: skip
+
+RELEVANT = {"e_min", "norm_scan", "dloglike_scan", "stat_scan"}  # columns of tables worth reading
 
 
 @lru_cache(maxsize=512)
@@ -43,8 +46,8 @@ def parse_unit(text):
     Examples
     --------
     >>> from dmgammapy.datasets.io._source import parse_unit
-    >>> parse_unit("ph MeV-1 s-1 cm-2").to("TeV-1 s-1 cm-2")
-    1000000.0
+    >>> parse_unit("ph / (MeV cm2 s)").to_string()
+    '1 / (MeV s cm2)'
     """
     unit = u.Unit(text.strip())
     for base, power in zip(unit.bases, unit.powers, strict=True):
@@ -197,7 +200,7 @@ class SEDFile:
         if not self.path.is_file():
             what = "a folder, not a file" if self.path.is_dir() else "no such file"
             raise FileNotFoundError(f"{self.path}: {what}.")
-        start = self._head(80)
+        start = self._content[:80]
         if not start.strip():
             raise ValueError(f"{self.path}: the file is empty.")
         if start.startswith(b"SIMPLE  ="):
@@ -207,26 +210,24 @@ class SEDFile:
         else:
             self.kind = "text"
 
-    def _head(self, size):
-        with open(self.path, "rb") as file:
-            start = file.read(size)
-        if start[:2] == GZIP_MAGIC:
-            try:
-                with gzip.open(self.path) as file:
-                    start = file.read(size)
-            except (EOFError, OSError, zlib.error) as error:
-                raise ValueError(f"{self.path}: damaged gzip file ({error}).") from None
-        return start
+    @cached_property
+    def _content(self):
+        content = self.path.read_bytes()
+        if content[:2] != GZIP_MAGIC:
+            return content
+        try:
+            return gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(
+                f"{self.path}: the gzip file is truncated or damaged ({error})."
+            ) from None
 
     @cached_property
     def text(self):
         """Content of a text file."""
-        content = self.path.read_bytes()
         try:
-            if content[:2] == GZIP_MAGIC:
-                content = gzip.decompress(content)
-            return content.decode("utf-8")
-        except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+            return self._content.decode("utf-8")
+        except UnicodeDecodeError as error:
             raise ValueError(f"{self.path}: neither a FITS nor a text file ({error}).") from None
 
     @cached_property
@@ -250,17 +251,23 @@ class SEDFile:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", AstropyUserWarning)
-                with fits.open(self.path, memmap=False) as hdus:
+                # not by path: astropy leaks the handle of a garbled file, and takes the readable
+                # part of a truncated gzip file for the whole
+                with fits.open(io.BytesIO(self._content), memmap=False) as hdus:
                     for index, hdu in enumerate(hdus):
-                        if not isinstance(hdu, fits.BinTableHDU):
+                        missing = hdu.fileinfo()["datLoc"] + hdu.size - len(self._content)
+                        if missing > 0:
+                            raise OSError(f"{missing} bytes are missing in HDU {index}")
+                        names = [str(hdu.header[key]) for key in hdu.header["TTYPE*"]]
+                        if not isinstance(hdu, fits.BinTableHDU) or (
+                            found and RELEVANT.isdisjoint(name.lower() for name in names)
+                        ):
                             continue
                         data = hdu.data
-                        units = hdu.columns.units
+                        units = [hdu.header.get(f"TUNIT{i}") for i in range(1, len(names) + 1)]
                         columns = {
                             name: (data.field(position), unit)
-                            for position, (name, unit) in enumerate(
-                                zip(hdu.columns.names, units, strict=True)
-                            )
+                            for position, (name, unit) in enumerate(zip(names, units, strict=True))
                         }
                         label = f"{self.name}, HDU {index}" + (f" ({hdu.name})" if hdu.name else "")
                         found.append((hdu.name, label, hdu.header, columns))

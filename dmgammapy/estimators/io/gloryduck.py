@@ -1,0 +1,363 @@
+"""Glory Duck tables, the text format of gLike and its combiners: read and write.
+
+One file holds one channel of one target and instrument, named
+``<channel>_<target>_<instrument>[_<simulation>].txt``. Its first line is ``logJ m1 m2 ...`` (log10
+of J in GeV2 cm-5, masses in GeV), the others are ``sigmav stat(m1) stat(m2) ...`` with sigmav
+[cm3 s-1] *descending* and ``stat`` = -2 ln L. A mass whose ``stat`` is constant holds no
+information. The width of the J-factor is not part of the format.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from dmgammapy.spectra import canonical_channel
+
+from ..metadata import CastroMetaData
+from ._files import TableFile
+from ._tables import (
+    check_log10_jfactor,
+    check_masses,
+    check_scan,
+    check_strength,
+    common_strengths,
+    join_channels,
+    require_untreated,
+)
+
+__all__ = [
+    "DESCRIPTION", "GLORYDUCK_CHANNELS", "identify", "parse_name", "read",
+    "read_gloryduck_channels", "split", "write",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+DESCRIPTION = "Glory Duck table, text (line 1: log10 J and masses; then sigmav and -2 ln L)"
+GRAMMAR = "<channel>_<target>_<instrument>[_<simulation>].txt"
+
+DOUBLED = ("e", "mu", "tau", "q", "u", "d", "s", "c", "b", "t", "W", "Z", "g", "gamma", "h")
+GLORYDUCK_CHANNELS = {name: 2 * name for name in DOUBLED}
+"""Channel names in files of this kind, where they differ from the canonical ones."""
+
+
+def identify(source):
+    """Return None if the file has this format, otherwise the reason why not."""
+    if source.kind != "text":
+        return "not a text file"
+    lines = source.text.splitlines()[:4]
+    if len(lines) < 4:
+        return f"{len(lines)} lines, needs a header and at least 4 strengths"
+    try:
+        rows = [[float(word) for word in line.split()] for line in lines]
+    except ValueError:
+        return "the first lines are not plain numbers"
+    if len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
+        return f"the first lines have {[len(row) for row in rows]} numbers, expected equal counts"
+    if not rows[1][0] > rows[2][0] > rows[3][0]:
+        return "the first column does not descend after line 1"
+    return None
+
+
+def parse_name(path):
+    """Channel, target, instrument and simulation a file name tells.
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+
+    Returns
+    -------
+    channel, target, instrument : str
+        The channel in its canonical name.
+    simulation : str or None
+
+    Raises
+    ------
+    ValueError
+        If the name is not ``<channel>_<target>_<instrument>[_<simulation>].txt``.
+
+    Examples
+    --------
+    >>> from dmgammapy.estimators.io.gloryduck import parse_name
+    >>> parse_name("bb_Segue1_IACT.txt")
+    ('b', 'Segue1', 'IACT', None)
+    """
+    name = Path(path).name
+    words = name.removesuffix(".gz").removesuffix(".txt").removesuffix(".dat").split("_")
+    for n_channel in (1, 2):  # nu_e and its like have an underscore themselves
+        rest = words[n_channel:]
+        if len(rest) not in (2, 3) or not all(rest):
+            continue
+        try:
+            channel = canonical_channel("_".join(words[:n_channel]))
+        except ValueError:
+            continue
+        return channel, rest[0], rest[1], rest[2] if len(rest) == 3 else None
+    raise ValueError(
+        f"{name}: the name does not follow {GRAMMAR} with a known channel and no underscore in "
+        "target or instrument; rename the file, or give channel=, target= and instrument=."
+    )
+
+
+def read(
+    source, target=None, channel=None, instrument=None, process="annihilation", prior=None, cl=0.95
+):
+    """Read one table.
+
+    Parameters
+    ----------
+    source : `~dmgammapy.estimators.io._files.TableFile`
+    target, channel, instrument : str, optional
+        Instead of what the file name says; needed where it says nothing.
+    process : {"annihilation", "decay"}
+        For decay the first column is the decay rate [s-1], the first number log10 of D.
+    prior : `~dmgammapy.modeling.JFactorPrior`, optional
+        Width of the J-factor, which the format does not hold.
+    cl : float
+        Confidence level of the limits. Default is 0.95.
+
+    Returns
+    -------
+    castro : `~dmgammapy.estimators.CastroMaps`
+    """
+    part, meta, channel = _read_part(source, target, channel, instrument, process, prior, cl)
+    return join_channels({channel: part}, meta)
+
+
+def _read_part(source, target, channel, instrument, process, prior, cl):
+    source.require_kind("text", "a Glory Duck table is a text file")
+    notes = []
+    if None in (target, channel, instrument):
+        named = parse_name(source.path)
+        channel = named[0] if channel is None else channel
+        target = named[1] if target is None else target
+        instrument = named[2] if instrument is None else instrument
+        if named[3] is not None:
+            notes.append(f"{source.name}: simulation {named[3]}.")
+    meta = CastroMetaData(
+        target=target, instrument=instrument, process=process, prior=prior, cl=cl,
+        origin=str(source.path), notes=notes,
+    )  # fmt: skip
+    part = _parse(source)
+    meta.log10_jfactor = part.pop("log10_jfactor")
+    return part, meta, canonical_channel(channel)
+
+
+def _parse(source):
+    """Numbers of a table, checked."""
+    table = _numbers(source)
+    where = str(source.path)
+    log10_jfactor = check_log10_jfactor(table[0, 0], f"{where}, line 1")
+    masses = check_masses(table[0, 1:], f"{where}, line 1")
+    strength = table[:0:-1, 0]  # ascending from here on
+    n_rows = len(table)
+    if len(strength) > 1 and (np.diff(strength) < 0).all():
+        raise ValueError(
+            f"{where}, line 2: the first column must descend (strongest signal first), it ascends."
+        )
+
+    def place(index):
+        return f"line {n_rows - index}"
+
+    check_strength(strength, where, place)
+    stat = np.ascontiguousarray(table[:0:-1, 1:].T)
+    empty = check_scan(
+        stat, where, lambda mass, norm: f"{place(norm)}, column {mass + 2} ({masses[mass]:g} GeV)"
+    )
+    return {
+        "log10_jfactor": log10_jfactor, "masses": masses, "strength": strength, "stat": stat,
+        "empty": empty, "where": source.name,
+    }  # fmt: skip
+
+
+def _numbers(source):
+    """All numbers of a text file with equally long lines, array (n_lines, n_columns)."""
+    lines = source.text.rstrip().splitlines()
+    rows = [line.split() for line in lines]
+    n_columns = len(rows[0])
+    if n_columns < 2:
+        raise ValueError(
+            f"{source.path}, line 1: expected log10 J and at least one mass, got {lines[0]!r}."
+        )
+    for number, row in enumerate(rows, start=1):
+        if len(row) != n_columns:
+            raise ValueError(
+                f"{source.path}, line {number}: expected {n_columns} numbers as in line 1, got "
+                f"{len(row)}; is the file truncated, or made of two tables?"
+            )
+    try:
+        return np.array(rows, dtype=float)
+    except ValueError:
+        pass
+    for number, row in enumerate(rows, start=1):
+        for position, word in enumerate(row, start=1):
+            try:
+                float(word)
+            except ValueError:
+                raise ValueError(
+                    f"{source.path}, line {number}, column {position}: {word!r} is not a number."
+                ) from None
+    raise ValueError(f"{source.path}: not a table of numbers.")
+
+
+def read_gloryduck_channels(paths, **kwargs):
+    """Read the files of several channels of one target and instrument into one result.
+
+    Parameters
+    ----------
+    paths : list of str or `~pathlib.Path`
+        One per channel.
+    **kwargs
+        ``target``, ``instrument``, ``process``, ``prior``, ``cl``: see `read`.
+
+    Returns
+    -------
+    castro : `~dmgammapy.estimators.CastroMaps`
+        On all masses that occur; those a channel does not have are without information.
+
+    Raises
+    ------
+    ValueError
+        If targets, instruments, J-factors or the grids of sigmav differ, or a channel comes twice.
+
+    Examples
+    --------
+    >>> from dmgammapy.estimators.io import read_gloryduck_channels
+    >>> castro = read_gloryduck_channels(
+    ...     ["bb_Segue1_IACT.txt", "tautau_Segue1_IACT.txt"]
+    ... )  # doctest: +SKIP
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not paths:
+        raise ValueError("read_gloryduck_channels needs at least one file, got none.")
+    options = {
+        "target": None, "channel": None, "instrument": None, "process": "annihilation",
+        "prior": None, "cl": 0.95,
+    }  # fmt: skip
+    unknown = sorted(set(kwargs) - set(options) | ({"channel"} & set(kwargs)))
+    if unknown:
+        raise TypeError(f"read_gloryduck_channels: unexpected arguments {unknown}.")
+    parts, first, first_path, notes = {}, None, None, []
+    for path in paths:
+        part, meta, channel = _read_part(TableFile(path), **(options | kwargs))
+        if first is None:
+            first, first_path, strength = meta, path, part["strength"]
+        for field in ("target", "instrument", "log10_jfactor"):
+            if getattr(meta, field) != getattr(first, field):
+                raise ValueError(
+                    f"{path}: {field} is {getattr(meta, field)!r}, but "
+                    f"{getattr(first, field)!r} in {first_path}; read them one by one."
+                )
+        if channel in parts:
+            raise ValueError(
+                f"{path}: the channel {channel} comes twice ({parts[channel]['where']})."
+            )
+        if not np.array_equal(part["strength"], strength):
+            raise ValueError(
+                f"{path}: its signal strengths differ from those of {first_path}; read them one "
+                "by one."
+            )
+        parts[channel] = part
+        notes += meta.notes
+    first.origin = ", ".join(str(path) for path in paths)
+    first.notes = notes
+    return join_channels(parts, first)
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def split(castro, path, target=None, instrument=None, **kwargs):
+    """Parts to write, with their paths: one per channel where the path has ``{channel}``.
+
+    Parameters
+    ----------
+    castro : `~dmgammapy.estimators.CastroMaps`
+    path : `~pathlib.Path`
+        May hold ``{channel}``, ``{target}`` and ``{instrument}``.
+    target, instrument : str, optional
+        Names in this format. Default is those of the result.
+    **kwargs
+        Ignored.
+
+    Returns
+    -------
+    parts : list of (`~dmgammapy.estimators.CastroMaps`, `~pathlib.Path`)
+    """
+    text = str(path)
+    if len(castro.channels) > 1 and "{channel}" not in text:
+        raise ValueError(
+            f"{path}: a Glory Duck file holds one channel, the result has {castro.channels}; put "
+            "{channel} into the path to write one file each, or pick one with "
+            "slice_by_coord({'channel': ...})."
+        )
+    names = _names(castro, target, instrument)
+    parts = []
+    for channel in castro.channels:
+        filled = text.replace("{channel}", GLORYDUCK_CHANNELS.get(channel, channel))
+        for key, value in zip(("target", "instrument"), names, strict=True):
+            filled = filled.replace(f"{{{key}}}", str(value))
+        parts.append((castro.slice_by_coord({"channel": channel}), Path(filled)))
+    return parts
+
+
+def write(castro, path, target=None, instrument=None, check_name=True):
+    """Write one channel.
+
+    Numbers are written with all their digits. The J-factor width and the absolute likelihood are
+    not part of the format.
+
+    Parameters
+    ----------
+    castro : `~dmgammapy.estimators.CastroMaps`
+        With one channel, before any J treatment.
+    path : `~pathlib.Path`
+        ``<channel>_<target>_<instrument>[_<simulation>].txt``: only the name says what is inside.
+    target, instrument : str, optional
+        Names in this format, where those of the result can't be part of a file name.
+    check_name : bool
+        Refuse a file name that does not say what is inside. Default is True.
+    """
+    name = Path(path).name
+    require_untreated(castro, name, "a Glory Duck table")
+    if castro.meta.log10_jfactor is None:
+        raise ValueError(f"{name}: the format needs J; set castro.meta.log10_jfactor.")
+    if check_name:
+        _check_name(name, castro.channels[0], *_names(castro, target, instrument))
+    strength, stat = common_strengths(castro, name)
+    if castro.meta.prior is not None:
+        log.info("%s: the width of the J-factor is not part of the format.", name)
+    masses = castro.masses.to_value("GeV")
+    lines = [" ".join([repr(float(castro.meta.log10_jfactor)), *(f"{m:.15g}" for m in masses)])]
+    for s, row in zip(strength[::-1], stat[0].T[::-1], strict=True):
+        lines.append(" ".join([f"{s:.15g}", *(_number(v) for v in row)]))
+    Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def _names(castro, target, instrument):
+    """Target and instrument as the format calls them."""
+    return target or castro.meta.target, instrument or castro.meta.instrument
+
+
+def _number(value):
+    return "0" if value == 0 else repr(float(value))
+
+
+def _check_name(name, channel, target, instrument):
+    word = GLORYDUCK_CHANNELS.get(channel, channel)
+    remedy = f"name it {word}_{target}_{instrument}.txt"
+    if not target or not instrument or "_" in target or "_" in instrument:
+        remedy = (
+            f"the target is {target!r} and the instrument {instrument!r}; give target= and "
+            "instrument= without underscore for the name"
+        )
+    try:
+        found = parse_name(name)[:3]
+    except ValueError:
+        found = None
+    if found != (channel, target, instrument):
+        raise ValueError(
+            f"{name}: the file name must tell channel, target and instrument, as {GRAMMAR}: "
+            f"{remedy}, or pass check_name=False."
+        )

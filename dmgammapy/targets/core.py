@@ -1,0 +1,500 @@
+"""A target: where it is, and how much dark matter it holds."""
+
+from dataclasses import dataclass, field, fields, replace
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+
+from . import _checks as check
+
+__all__ = ["PROCESSES", "Target"]
+
+PROCESSES = ("annihilation", "decay")
+FACTORS = {"annihilation": "log10_jfactor", "decay": "log10_dfactor"}
+UNITS = {"log10_jfactor": "GeV2 cm-5", "log10_dfactor": "GeV cm-2"}
+DISTANCE_UNIT = u.kpc
+ANGLE_UNIT = u.deg
+# plain numbers in `Target.to_dict` and tables, by field
+FIELD_UNITS = {
+    "distance": DISTANCE_UNIT,
+    "distance_err": DISTANCE_UNIT,
+    "extension": ANGLE_UNIT,
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Target:
+    """A place to search for dark matter.
+
+    Anything but the name may be unknown (None). A target without J-factor or width is no error
+    until something is computed that needs it.
+
+    Parameters
+    ----------
+    name : str
+        Name; that of the bundled tables is lower case, such as ``"ursa_major_II"``.
+    position : `~astropy.coordinates.SkyCoord`, optional
+        Position; it is kept in ICRS.
+    log10_jfactor : float, optional
+        Log10 of J [GeV2 cm-5].
+    log10_jfactor_err : float or (float, float), optional
+        Width of ``log10_jfactor`` [dex], or those below and above; zero fixes J.
+    log10_dfactor : float, optional
+        Log10 of D [GeV cm-2].
+    log10_dfactor_err : float or (float, float), optional
+        Width of ``log10_dfactor`` [dex], or those below and above.
+    distance : `~astropy.units.Quantity`, optional
+        Distance [kpc].
+    extension : `~astropy.units.Quantity`, optional
+        Angular size [deg], the scale radius of the halo in the bundled tables; zero is a point.
+    reference : str, optional
+        Where the factors are from.
+    version : str, optional
+        Name of the table and halo model, such as ``"ackermann2014_nfw"``.
+    profile : dict, optional
+        Halo profile: ``type``, such as ``"NFW"``, and its parameters as texts with units
+        (``{"type": "NFW", "rs": "0.35 kpc", ...}``).
+    distance_err : `~astropy.units.Quantity`, optional
+        Uncertainty of the distance [kpc].
+    extension_err_dex : float or (float, float), optional
+        Width of log10 of the extension [dex].
+    title : str, optional
+        Name for people, such as ``"Ursa Major II"``.
+    kind : str, optional
+        Kind of target, such as ``"dwarf"`` or ``"galactic"``.
+
+    Raises
+    ------
+    ValueError
+        If a value has the wrong type or unit, is not finite, or a width is negative.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropy.coordinates import SkyCoord
+    >>> from dmgammapy.targets import Target
+    >>> target = Target(
+    ...     "my_dwarf", SkyCoord(260.05, 57.92, unit="deg"), log10_jfactor=18.8,
+    ...     log10_jfactor_err=(0.2, 0.3), distance=76 * u.kpc,
+    ... )
+    >>> print(f"{target.jfactor:.2e}")
+    6.31e+18 GeV2 / cm5
+    >>> target.missing("decay")
+    ('log10_dfactor', 'log10_dfactor_err')
+    """
+
+    name: str
+    position: SkyCoord | None = None
+    log10_jfactor: float | None = None
+    log10_jfactor_err: float | tuple | None = None
+    log10_dfactor: float | None = None
+    log10_dfactor_err: float | tuple | None = None
+    distance: u.Quantity | None = None
+    extension: u.Quantity | None = None
+    reference: str | None = None
+    version: str | None = None
+    profile: dict | None = None
+    distance_err: u.Quantity | None = field(default=None, kw_only=True)
+    extension_err_dex: float | tuple | None = field(default=None, kw_only=True)
+    title: str | None = field(default=None, kw_only=True)
+    kind: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        self._set("name", check.check_name(self.name))
+        try:
+            for name, value in self._checked():
+                self._set(name, value)
+        except ValueError as error:
+            raise ValueError(f"target {self.name}: {error}") from None
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)
+
+    def _checked(self):
+        for factor, unit in UNITS.items():
+            yield factor, check.check_factor(factor, getattr(self, factor), unit)
+            yield f"{factor}_err", check.check_widths(f"{factor}_err", getattr(self, f"{factor}_err"))
+        yield (
+            "extension_err_dex",
+            check.check_widths("extension_err_dex", self.extension_err_dex),
+        )
+        yield "position", check.check_position(self.position)
+        for name, unit in FIELD_UNITS.items():
+            zero = name != "distance"
+            yield name, check.check_quantity(name, getattr(self, name), unit, zero=zero)
+        for name in ("reference", "version", "title", "kind"):
+            yield name, check.check_text(name, getattr(self, name))
+        if self.version is not None and ":" in self.version:
+            raise ValueError(f"version must hold no colon, got {self.version!r}.")
+        yield "profile", check.check_profile(self.profile)
+
+    @property
+    def key(self):
+        """Name and version, ``"name:version"``, or the name if there is no version."""
+        return self.name if self.version is None else f"{self.name}:{self.version}"
+
+    @property
+    def label(self):
+        """Name for people: the title, or the name if there is none."""
+        return self.title or self.name
+
+    @property
+    def jfactor(self):
+        """J-factor (`~astropy.units.Quantity`) [GeV2 cm-5], or None."""
+        return self._quantity("log10_jfactor")
+
+    @property
+    def dfactor(self):
+        """D-factor (`~astropy.units.Quantity`) [GeV cm-2], or None."""
+        return self._quantity("log10_dfactor")
+
+    def _quantity(self, factor):
+        value = getattr(self, factor)
+        return None if value is None else u.Quantity(10**value, UNITS[factor])
+
+    def _factor(self, process):
+        """Name of the factor of a process, its value and its width."""
+        if process not in PROCESSES:
+            raise ValueError(f"process must be one of {', '.join(PROCESSES)}; got {process!r}.")
+        factor = FACTORS[process]
+        return factor, getattr(self, factor), getattr(self, f"{factor}_err")
+
+    def has_jfactor(self, process="annihilation"):
+        """Whether J is known, or D for decay.
+
+        Parameters
+        ----------
+        process : {"annihilation", "decay"}
+            Default is "annihilation".
+
+        Returns
+        -------
+        bool
+        """
+        return self._factor(process)[1] is not None
+
+    def missing(self, process="annihilation"):
+        """Names of what is not known but a limit may need.
+
+        Parameters
+        ----------
+        process : {"annihilation", "decay"}
+            Default is "annihilation".
+
+        Returns
+        -------
+        tuple of str
+            Some of ``position``, ``log10_jfactor`` and ``log10_jfactor_err``, or those of D.
+        """
+        factor, value, width = self._factor(process)
+        known = {"position": self.position, factor: value, f"{factor}_err": width}
+        return tuple(name for name, item in known.items() if item is None)
+
+    def _require_jfactor(self, process):
+        factor, value, _ = self._factor(process)
+        if value is None:
+            version = f" in version {self.version}" if self.version else ""
+            raise ValueError(
+                f"target {self.name}: no {factor}{version}, which {process} needs; give it with "
+                f"target.copy({factor}=...)."
+            )
+        return value
+
+    def jfactor_prior(self, process="annihilation"):
+        """Likelihood of the observed J-factor, or of the D-factor for decay.
+
+        Parameters
+        ----------
+        process : {"annihilation", "decay"}
+            Default is "annihilation".
+
+        Returns
+        -------
+        prior : `~dmgammapy.modeling.JFactorPrior`
+
+        Raises
+        ------
+        ValueError
+            If the factor or its width is unknown.
+
+        Examples
+        --------
+        >>> from dmgammapy.targets import Targets
+        >>> prior = Targets.read_roster("ackermann2015_dsphs")["draco"].jfactor_prior()
+        >>> print(prior.log10_jfactor, prior.err_low, prior.err_high)
+        18.83 0.16 0.16
+        """
+        from dmgammapy.modeling import JFactorPrior
+
+        value = self._require_jfactor(process)
+        factor, _, width = self._factor(process)
+        if width is None:
+            version = f" in version {self.version}" if self.version else ""
+            raise ValueError(
+                f"target {self.name}: no {factor}_err{version}; give it with "
+                f"target.copy({factor}_err=...), zero to fix it."
+            )
+        return JFactorPrior(value, width)
+
+    def to_models(
+        self,
+        mass,
+        channel,
+        process="annihilation",
+        sigmav=None,
+        gamma=None,
+        spectra="pppc4",
+        k=2,
+        redshift=0,
+        spatial="point",
+        frozen_jfactor=True,
+    ):
+        """Make the sky model of the target for Gammapy.
+
+        Parameters
+        ----------
+        mass : `~astropy.units.Quantity` or str
+            Mass of the dark matter particle, like ``"100 GeV"``.
+        channel : str or dict
+            Channel, or a mixture ``{channel: fraction}``.
+        process : {"annihilation", "decay"}
+            Default is "annihilation".
+        sigmav : `~astropy.units.Quantity`, optional
+            Cross-section to start from; annihilation only.
+        gamma : `~astropy.units.Quantity`, optional
+            Decay rate to start from; decay only.
+        spectra : str, path or `~dmgammapy.spectra.Spectra`
+            Yields, as for `~dmgammapy.spectra.read_spectra`. Default is "pppc4".
+        k : {2, 4}
+            2 for a particle that is its own antiparticle, 4 for a Dirac fermion; annihilation
+            only. Default is 2.
+        redshift : float
+            Default is 0.
+        spatial : {"point", None}
+            Spatial model: a point at the position, frozen there, or none. A target without
+            position has none. Default is "point".
+        frozen_jfactor : bool
+            Whether log10 of J (or D) stays as it is in a Gammapy fit. Default is True.
+
+        Returns
+        -------
+        models : `~gammapy.modeling.models.Models`
+            A single `~gammapy.modeling.models.SkyModel` with the target's name. The J-factor has
+            the target's prior, or none if its width is unknown.
+
+        Raises
+        ------
+        ValueError
+            If J (or D) is unknown, a strength is given that the process does not have, or an
+            argument is not valid.
+
+        Examples
+        --------
+        >>> from dmgammapy.targets import Targets
+        >>> draco = Targets.read_roster("ackermann2015_dsphs")["draco"]
+        >>> models = draco.to_models(mass="100 GeV", channel="b")
+        >>> models.names, float(models["draco"].spectral_model.log10_jfactor.value)
+        (['draco'], 18.83)
+        """
+        from gammapy.modeling.models import Models, PointSpatialModel, SkyModel
+
+        from dmgammapy.modeling import DarkMatterDecaySpectralModel, DarkMatterSpectralModel
+
+        value = self._require_jfactor(process)
+        factor, _, width = self._factor(process)
+        if spatial not in ("point", None):
+            raise ValueError(f"target {self.name}: spatial must be 'point' or None, got {spatial!r}.")
+        prior = None if width is None else self.jfactor_prior(process)
+        arguments = {"redshift": redshift, "spectra": spectra, factor: value}
+        if process == "annihilation":
+            self._refuse("gamma", gamma, process)
+            arguments |= {"k": k, "jfactor_prior": prior}
+            arguments |= {} if sigmav is None else {"sigmav": u.Quantity(sigmav)}
+            spectral = DarkMatterSpectralModel(mass, channel, **arguments)
+        else:
+            self._refuse("sigmav", sigmav, process)
+            self._refuse("k", None if k == 2 else k, process)
+            arguments |= {"dfactor_prior": prior}
+            arguments |= {} if gamma is None else {"gamma": u.Quantity(gamma)}
+            spectral = DarkMatterDecaySpectralModel(mass, channel, **arguments)
+        spectral.parameters[factor].frozen = bool(frozen_jfactor)
+        spatial_model = None
+        if spatial == "point" and self.position is not None:
+            spatial_model = PointSpatialModel.from_position(self.position)
+            spatial_model.parameters.freeze_all()
+        return Models([SkyModel(spectral, spatial_model, name=self.name)])
+
+    def _refuse(self, name, value, process):
+        if value is not None:
+            raise ValueError(f"target {self.name}: {name} has no use in {process}, got {value!r}.")
+
+    def copy(self, **changes):
+        """Make a copy with other values.
+
+        Parameters
+        ----------
+        **changes : dict
+            New values by field.
+
+        Returns
+        -------
+        target : `Target`
+
+        Raises
+        ------
+        ValueError
+            If a value is not valid.
+
+        Examples
+        --------
+        >>> from dmgammapy.targets import Target
+        >>> Target("draco", log10_jfactor=18.83).copy(log10_jfactor_err=0.16)
+        Target(name='draco', log10_jfactor=18.83, log10_jfactor_err=0.16)
+        """
+        unknown = [name for name in changes if name not in FIELDS]
+        if unknown:
+            raise ValueError(
+                f"target {self.name}: no field {unknown[0]!r}; there are {', '.join(FIELDS)}."
+            )
+        return replace(self, **changes)
+
+    def to_dict(self):
+        """Plain content, without what is unknown.
+
+        Returns
+        -------
+        data : dict
+            Fields by name; the position as ``ra`` and ``dec`` [deg], distances in kpc, the
+            extension in deg.
+
+        Examples
+        --------
+        >>> from dmgammapy.targets import Target
+        >>> Target("draco", log10_jfactor=18.83).to_dict()
+        {'name': 'draco', 'log10_jfactor': 18.83}
+        """
+        data = {}
+        for name in FIELDS:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name == "position":
+                data |= {"ra": float(value.ra.deg), "dec": float(value.dec.deg)}
+            elif name in FIELD_UNITS:
+                data[name] = float(value.to_value(FIELD_UNITS[name]))
+            elif name == "profile":
+                data[name] = check.check_profile(value)
+            else:
+                data[name] = list(value) if isinstance(value, tuple) else value
+        return data
+
+    @classmethod
+    def from_dict(cls, data):
+        """Make a target from what `to_dict` gives.
+
+        Parameters
+        ----------
+        data : dict
+            Fields by name.
+
+        Returns
+        -------
+        target : `Target`
+
+        Raises
+        ------
+        ValueError
+            If a key is not known, the name is absent or a value is not valid.
+
+        Examples
+        --------
+        >>> from dmgammapy.targets import Target
+        >>> target = Target("draco", log10_jfactor=18.83)
+        >>> Target.from_dict(target.to_dict()) == target
+        True
+        """
+        data = dict(data)
+        name = data.get("name")
+        unknown = [key for key in data if key not in (*FIELDS, "ra", "dec") or key == "position"]
+        if unknown:
+            raise ValueError(
+                f"target {name}: unknown key {unknown[0]!r}; known are {', '.join(DICT_KEYS)}."
+            )
+        if "name" not in data:
+            raise ValueError(f"a target needs a name; got the keys {', '.join(data) or 'none'}.")
+        ra, dec = data.pop("ra", None), data.pop("dec", None)
+        if (ra is None) != (dec is None):
+            raise ValueError(f"target {name}: ra and dec belong together; one is absent.")
+        if ra is not None:
+            try:
+                data["position"] = check.make_position(float(ra), float(dec))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"target {name}: {error}") from None
+        for key, unit in FIELD_UNITS.items():
+            if data.get(key) is not None:
+                data[key] = check.check_quantity(
+                    f"target {name}: {key}", data[key] * unit, unit, zero=True
+                )
+        return cls(**data)
+
+    def __eq__(self, other):
+        if not isinstance(other, Target):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self):
+        return hash((self.name, self.version))
+
+    def __repr__(self):
+        data = self.to_dict()
+        for name in (*FIELD_UNITS, "profile"):
+            if name in data and name in FIELD_UNITS:
+                data[name] = f"{data[name]:g} {FIELD_UNITS[name]}"
+        text = ", ".join(f"{name}={value!r}" for name, value in data.items())
+        return f"Target({text})"
+
+    def __str__(self):
+        rows = [("Version", self.version), ("Kind", self.kind)]
+        if self.position is not None:
+            ra, dec = self.position.ra.deg, self.position.dec.deg
+            rows.append(("Position", f"ra {ra:.4f} deg, dec {dec:.4f} deg"))
+        rows += [
+            ("Distance", _with_error(self.distance, self.distance_err)),
+            ("log10 J", _log_text(self.log10_jfactor, self.log10_jfactor_err, "GeV2 cm-5")),
+            ("log10 D", _log_text(self.log10_dfactor, self.log10_dfactor_err, "GeV cm-2")),
+            ("Extension", None if self.extension is None else f"{self.extension:.3g}"),
+            ("Profile", None if self.profile is None else _profile_text(self.profile)),
+            ("Reference", self.reference),
+            ("Missing", ", ".join(self.missing()) or None),
+        ]
+        lines = [f"Target {self.label}" + (f" ({self.name})" if self.title else "")]
+        lines += [f"  {key:<10}: {value}" for key, value in rows if value is not None]
+        return "\n".join(lines)
+
+
+FIELDS = tuple(item.name for item in fields(Target))
+DICT_KEYS = tuple("ra, dec" if name == "position" else name for name in FIELDS)
+
+
+def _with_error(value, error):
+    if value is None:
+        return None
+    return f"{value:g}" if error is None else f"{value.value:g} +- {error:g}"
+
+
+def _log_text(value, width, unit):
+    if value is None:
+        return None
+    text = f"{value:g}"
+    if width is None:
+        text += ", width unknown"
+    elif np.ndim(width):
+        text += f" - {width[0]:g} + {width[1]:g}"
+    else:
+        text += f" +- {width:g}"
+    return f"{text} [{unit}]"
+
+
+def _profile_text(profile):
+    return ", ".join(f"{key} {value}" for key, value in profile.items())
