@@ -77,8 +77,13 @@ class Golden:
                 models = self.models[i]
             out.append(
                 SEDLikelihoodDataset(
-                    self.edges, norm, stat, ref_eflux=self.ref_eflux,
-                    name=f"sed {i}", models=models, interpolation=self.interpolation,
+                    self.edges,
+                    norm,
+                    stat,
+                    ref_eflux=self.ref_eflux,
+                    name=f"sed {i}",
+                    models=models,
+                    interpolation=self.interpolation,
                 )  # fmt: skip
             )
         return out

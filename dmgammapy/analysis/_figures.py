@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from dmgammapy.estimators.io import read_published_limits
-from dmgammapy.spectra import channel_label, channel_latex
+from dmgammapy.spectra import channel_latex
 
 __all__ = ["write_figures"]
 
@@ -26,11 +25,10 @@ def write_figures(analysis, folder):
         After its steps have run.
     folder : `~pathlib.Path`
     """
-    published = read_published(analysis.config)
     for channel in analysis.combined.channels:
         name = re.sub(r"[^A-Za-z0-9.]+", "_", channel)
         drawn = {
-            "limits": _limits(analysis, channel, published.get(channel, [])),
+            "limits": _limits(analysis, channel, analysis.published.get(channel, [])),
             "delta_stat": _delta_stat(analysis, channel),
         }
         if len(analysis.targets) > 1:
@@ -42,41 +40,6 @@ def write_figures(analysis, folder):
         _all_limits(analysis).savefig(folder / "limits.png", dpi=DPI)
     target, figure = _sed(analysis)
     figure.savefig(folder / f"sed_{target}.png", dpi=DPI)
-
-
-def read_published(config):
-    """Published limits of the configuration by channel of the analysis.
-
-    Returns
-    -------
-    published : dict of list of `~astropy.table.QTable`
-
-    Raises
-    ------
-    ConfigError
-        If a file can't be read or belongs to none of the channels.
-    """
-    tables = {}
-    for i, text in enumerate(config.plots.published):
-        loc = ("plots", "published", i)
-        path = config.resolve(text, loc)
-        try:
-            table = read_published_limits(path)
-            channel = channel_label(table.meta["channel"])
-        except (ValueError, OSError) as error:
-            raise config.error(loc, str(error)) from error
-        except KeyError:
-            raise config.error(loc, f"{path} does not say its channel") from None
-        if table.meta["process"] != config.process:
-            raise config.error(
-                loc, f"{path} is about {table.meta['process']}, the analysis about {config.process}"
-            )
-        if channel not in config.channel_labels:
-            raise config.error(
-                loc, f"{path} is about the channel {channel}, which is not in channels"
-            )
-        tables.setdefault(channel, []).append(table)
-    return tables
 
 
 def _figure(height=4.6):

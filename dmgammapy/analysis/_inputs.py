@@ -7,12 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from dmgammapy.datasets import SEDLikelihoodDataset
-from dmgammapy.spectra import read_spectra
+from dmgammapy.estimators.io import read_published_limits
+from dmgammapy.spectra import channel_label, read_spectra
 from dmgammapy.targets import Targets
 
 from ._yaml import nearest
 
-__all__ = ["DatasetFiles", "check_scan", "missing_jfactor", "read_dataset", "read_targets"]
+__all__ = [
+    "DatasetFiles",
+    "missing_jfactor",
+    "read_dataset",
+    "read_published",
+    "read_scan_spectra",
+    "read_targets",
+]
 
 
 def _is_path(text):
@@ -187,7 +195,7 @@ def read_dataset(config, target, path, names, spectra):
     return dataset
 
 
-def check_scan(config):
+def read_scan_spectra(config):
     """Spectra of the configuration, after checking that they hold its channels and masses.
 
     Returns
@@ -222,3 +230,39 @@ def check_scan(config):
         except ValueError as error:
             raise config.error(("channels", i), str(error)) from None
     return spectra
+
+
+def read_published(config):
+    """Published limits that the configuration wants to see drawn.
+
+    Returns
+    -------
+    published : dict of list of `~astropy.table.QTable`
+        By channel of the analysis.
+
+    Raises
+    ------
+    ConfigError
+        If a file can't be read or belongs to none of the channels.
+    """
+    tables = {}
+    for i, text in enumerate(config.plots.published):
+        loc = ("plots", "published", i)
+        path = config.resolve(text, loc)
+        try:
+            table = read_published_limits(path)
+            channel = channel_label(table.meta["channel"])
+        except (ValueError, OSError) as error:
+            raise config.error(loc, str(error)) from error
+        except KeyError:
+            raise config.error(loc, f"{path} does not say its channel") from None
+        if table.meta["process"] != config.process:
+            raise config.error(
+                loc, f"{path} is about {table.meta['process']}, the analysis about {config.process}"
+            )
+        if channel not in config.channel_labels:
+            raise config.error(
+                loc, f"{path} is about the channel {channel}, which is not in channels"
+            )
+        tables.setdefault(channel, []).append(table)
+    return tables

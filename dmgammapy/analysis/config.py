@@ -137,9 +137,7 @@ def _check_width(value):
 Width = Annotated[
     Any,
     AfterValidator(_check_width),
-    WithJsonSchema(
-        {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
 ]
 
 

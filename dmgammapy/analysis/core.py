@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import cached_property
 from pathlib import Path
 
 from astropy.table import vstack
@@ -11,7 +12,14 @@ from dmgammapy.estimators import CastroEstimator, StackedDMLikelihood
 from dmgammapy.utils import atomic_path
 
 from ._figures import write_figures
-from ._inputs import DatasetFiles, check_scan, missing_jfactor, read_dataset, read_targets
+from ._inputs import (
+    DatasetFiles,
+    missing_jfactor,
+    read_dataset,
+    read_published,
+    read_scan_spectra,
+    read_targets,
+)
 from ._results import ResultsFolder
 from ._summary import write_summary
 from .config import AnalysisConfig
@@ -113,6 +121,16 @@ class DMAnalysis:
             return self.config.resolve(self.config.output, ("output",))
         return Path(DEFAULT_OUTPUT).resolve()
 
+    @cached_property
+    def spectra(self):
+        """Photon yields; they hold all channels and masses of the configuration."""
+        return read_scan_spectra(self.config)
+
+    @cached_property
+    def published(self):
+        """Published limits to draw, lists of tables by channel."""
+        return read_published(self.config)
+
     # ---- steps -------------------------------------------------------------------------------
 
     def run(self, overwrite=False):
@@ -138,6 +156,8 @@ class DMAnalysis:
         """
         start = time.perf_counter()
         ResultsFolder(self.output, overwrite).check()
+        # what is wrong in the configuration shall show before anything takes time
+        _ = self.spectra, self.published
         self.read_targets()
         self.read_datasets()
         self.estimate()
@@ -149,7 +169,6 @@ class DMAnalysis:
     def read_targets(self):
         """Choose targets and find their files; fills ``targets``, ``skipped``, ``files``."""
         config = self.config
-        self.spectra = check_scan(config)
         chosen, self.skipped = read_targets(config)
         self._names = [t.name for t in chosen] + list(self.skipped)
         pattern = DatasetFiles(config.resolve(config.datasets.path, ("datasets", "path")))

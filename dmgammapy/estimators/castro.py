@@ -85,11 +85,11 @@ class _SpectraKey:
 
 
 class CastroEstimator(Estimator):
-    """Convert bin-by-bin likelihoods into likelihoods of ``<sigma v>`` or the decay rate.
+    r"""Convert bin-by-bin likelihoods into likelihoods of ``<sigma v>`` or the decay rate.
 
     For every mass ``m`` and channel ``c`` of the scan
 
-    .. math:: \\mathrm{stat}(\\sigma v; m, c) = \\sum_b \\mathrm{stat}_b(F_b(\\sigma v, m, c) / R_b)
+    .. math:: \mathrm{stat}(\sigma v; m, c) = \sum_b \mathrm{stat}_b(F_b(\sigma v, m, c) / R_b)
 
     with the flux ``F_b`` of the model in bin ``b`` and the reference flux ``R_b``. The J-factor
     and its prior are taken from the model on the dataset; the prior is passed on, not applied.
@@ -155,9 +155,7 @@ class CastroEstimator(Estimator):
 
     def _check(self):
         if self.process not in STRENGTH_UNITS:
-            raise ValueError(
-                f"process must be 'annihilation' or 'decay', got {self.process!r}."
-            )
+            raise ValueError(f"process must be 'annihilation' or 'decay', got {self.process!r}.")
         if self.norm_type not in ("eflux", "flux", "dnde"):
             raise ValueError(
                 f"norm_type must be 'eflux', 'flux' or 'dnde', got {self.norm_type!r}."
@@ -284,9 +282,7 @@ class CastroEstimator(Estimator):
 def _dark_matter_model(dataset, process):
     """Name of the target and the spectral model of a dataset's dark matter source."""
     models = list(dataset.models) if dataset.models is not None else []
-    found = [
-        m for m in models if getattr(getattr(m, "spectral_model", None), "process", None)
-    ]
+    found = [m for m in models if getattr(getattr(m, "spectral_model", None), "process", None)]
     remedy = "set dataset.models = target.to_models(mass=..., channel=...)"
     if not found:
         raise ValueError(f"dataset {dataset.name!r} has no dark matter model: {remedy}.")
@@ -305,9 +301,7 @@ def _dark_matter_model(dataset, process):
 
 
 def _jfactor(dataset, model):
-    parameter = (
-        model.log10_jfactor if model.process == "annihilation" else model.log10_dfactor
-    )
+    parameter = model.log10_jfactor if model.process == "annihilation" else model.log10_dfactor
     prior = parameter.prior
     if prior is not None and not isinstance(prior, JFactorPrior):
         raise ValueError(
@@ -412,5 +406,3 @@ def _tabulate(scans, keep):
         np.ascontiguousarray(table[keep]), first[keep], float(zero[keep].sum()), tops[keep], ts,
         step,
     )  # fmt: skip
-
-

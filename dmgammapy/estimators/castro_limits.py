@@ -22,9 +22,7 @@ class CastroLimits:
     def _as_strength_map(self, norm):
         shape = self["reference"].data.shape
         reference = self["reference"]
-        return RegionNDMap(
-            self.geom, norm.reshape(shape) * reference.data, unit=reference.unit
-        )
+        return RegionNDMap(self.geom, norm.reshape(shape) * reference.data, unit=reference.unit)
 
     def upper_limit_and_status(self, cl=None, method="profile", delta_stat=None):
         """One-sided upper limit on the signal strength, and what it is worth.

@@ -75,9 +75,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
     def __init__(self, data, meta=None):
         for name in REQUIRED:
             if name not in data:
-                raise ValueError(
-                    f"CastroMaps needs the quantity {name!r}, got {sorted(data)}."
-                )
+                raise ValueError(f"CastroMaps needs the quantity {name!r}, got {sorted(data)}.")
         unknown = sorted(set(data) - set(ALL_QUANTITIES))
         if unknown:
             raise ValueError(
@@ -86,8 +84,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         axes = data["stat_scan"].geom.axes.names
         if axes[:3] != ["norm", "mass", "channel"]:
             raise ValueError(
-                "stat_scan must have the axes ['norm', 'mass', 'channel', ...], "
-                f"got {axes}."
+                f"stat_scan must have the axes ['norm', 'mass', 'channel', ...], got {axes}."
             )
         if data["stat_scan"].geom.axes["norm"].center[0] != 0:
             raise ValueError("the norm axis must begin with 0, the profile without signal.")
@@ -95,9 +92,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         for name, m in data.items():
             expected = axes if name == "stat_scan" else axes[1:]
             if m.geom.axes.names != expected:
-                raise ValueError(
-                    f"{name} must have the axes {expected}, got {m.geom.axes.names}."
-                )
+                raise ValueError(f"{name} must have the axes {expected}, got {m.geom.axes.names}.")
             if name != "stat_scan" and m.data.shape != shape:
                 raise ValueError(f"{name} has shape {m.data.shape}, reference has {shape}.")
         if data["stat_scan"].data.shape[:-3] != shape[:-2]:

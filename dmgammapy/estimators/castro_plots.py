@@ -58,9 +58,7 @@ class CastroPlots:
         grid = np.geomspace(low, high, 400)
         stat = np.full((len(one.masses), len(grid)), np.nan)
         for i in np.flatnonzero(informative):
-            stat[i] = np.interp(
-                grid, scan.value[i], one.delta_stat[0, i], right=np.nan
-            )
+            stat[i] = np.interp(grid, scan.value[i], one.delta_stat[0, i], right=np.nan)
         ax = plot_stat_map(one.masses, grid * unit, stat, ul=limit, ax=ax, **kwargs)
         ax.set_title(f"{self._title}, {channel_latex(one.channels[0])}")
         return ax

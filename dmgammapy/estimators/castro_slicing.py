@@ -27,9 +27,7 @@ class CastroSlicing:
         """
         unknown = sorted(set(slices) - set(self.geom.axes.names))
         if unknown:
-            raise ValueError(
-                f"cannot slice along {unknown}; the axes are {self.geom.axes.names}."
-            )
+            raise ValueError(f"cannot slice along {unknown}; the axes are {self.geom.axes.names}.")
         index = {}
         for name, value in slices.items():
             picked = np.arange(self.geom.axes[name].nbin)[value]
@@ -167,5 +165,3 @@ def _on_one_norm_axis(maps):
         total.empty = parts[i].empty
         out.append(type(m)._from_lattice(total, m.masses, m.channels, None, m.meta))
     return out
-
-

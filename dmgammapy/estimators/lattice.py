@@ -136,9 +136,7 @@ class LatticeProfiles:
         nodes = self.step * (self.start[:, None] + origin)
         beyond = nodes > self.extrapolated[:, None]
         first = np.argmax(beyond, axis=1)
-        extrapolated = np.where(
-            beyond.any(axis=1), self.step * (self.start + first - 1), np.inf
-        )
+        extrapolated = np.where(beyond.any(axis=1), self.step * (self.start + first - 1), np.inf)
         return replace(self, values=out, extrapolated=extrapolated)
 
     def marginalized(self, prior):
@@ -153,9 +151,7 @@ class LatticeProfiles:
             shifts = self.step * np.arange(first, int(np.ceil(high / self.step)) + 1)
             weights = prior.density(shifts)
             weights = weights / weights.sum()
-            kernels.marginalize_on_nodes(
-                self.values, self.zero, first, weights, self.step, out
-            )
+            kernels.marginalize_on_nodes(self.values, self.zero, first, weights, self.step, out)
             return replace(self, values=out)
         # Gauss-Legendre on both sides of zero: a split density has a kink there
         x, w = np.polynomial.legendre.leggauss(N_LEGENDRE)
@@ -195,7 +191,7 @@ class LatticeProfiles:
         return cls(parts[0].step, start, values, zero, empty, extrapolated)
 
     def without(self, part):
-        """This sum without one of its parts, on the same stretch of the lattice."""
+        """Take one part out of a sum, on the same stretch of the lattice."""
         values = np.zeros_like(self.values)
         zero = np.zeros_like(self.zero)
         offset = np.where(part.empty, -self.n_norm, self.start - part.start)

@@ -121,9 +121,7 @@ def upper_limit(log10_nodes, stat, stat_zero, best, minimum, delta_stat, log10_e
     """
     limit = np.empty(len(stat))
     code = np.empty(len(stat), dtype=np.int64)
-    kernels.find_upper(
-        log10_nodes, stat, stat_zero, best, minimum + float(delta_stat), limit, code
-    )
+    kernels.find_upper(log10_nodes, stat, stat_zero, best, minimum + float(delta_stat), limit, code)
     status = np.where(code == 0, int(LimitStatus.FOUND), int(LimitStatus.GRID_EDGE))
     with np.errstate(invalid="ignore", divide="ignore"):
         beyond = (code == 0) & (np.log10(limit) > log10_extrapolated)

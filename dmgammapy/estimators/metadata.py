@@ -56,9 +56,7 @@ class CastroMetaData(BaseModel):
     notes: list[str] = Field(default_factory=list)
     origin: str | None = None
     creator: str = Field(default_factory=lambda: f"dmgammapy {__version__}")
-    created: str = Field(
-        default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
-    )
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @field_validator("process")
     @classmethod

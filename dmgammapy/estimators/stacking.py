@@ -23,14 +23,14 @@ METHODS = ("profile", "marginal", "fixed")
 
 
 class StackedDMLikelihood:
-    """Joint likelihood of castro results, with one J-factor nuisance per target.
+    r"""Joint likelihood of castro results, with one J-factor nuisance per target.
 
     For every mass and channel
 
     .. math::
 
-        \\mathrm{stat}(\\sigma v) = \\sum_t \\min_{y_t} \\Big[ \\sum_i \\mathrm{stat}_{t,i}
-        (\\sigma v\\, 10^{y_t}) + \\mathrm{prior}_t(y_t) \\Big]
+        \mathrm{stat}(\sigma v) = \sum_t \min_{y_t} \Big[ \sum_i \mathrm{stat}_{t,i}
+        (\sigma v\, 10^{y_t}) + \mathrm{prior}_t(y_t) \Big]
 
     with ``y_t = log10(J_t / J_t,obs)``: instruments ``i`` that saw the same target are added
     first, each with its own observed J, and share the shift (``method="profile"``). ``marginal``
@@ -141,8 +141,7 @@ class StackedDMLikelihood:
         unknown = sorted(set(given) - set(self.groups))
         if unknown:
             raise ValueError(
-                f"priors for {unknown}, which are not in the stack; it holds "
-                f"{sorted(self.groups)}."
+                f"priors for {unknown}, which are not in the stack; it holds {sorted(self.groups)}."
             )
         out, missing = {}, []
         for target, members in self.groups.items():

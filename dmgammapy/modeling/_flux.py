@@ -7,8 +7,7 @@ import numpy as np
 from gammapy.modeling import Parameter, Parameters
 from gammapy.modeling.models import SpectralModel
 
-from dmgammapy.spectra import channel_label, parse_channel, read_spectra
-from dmgammapy.spectra.core import Spectra
+from dmgammapy.spectra import Spectra, channel_label, parse_channel, read_spectra
 
 from .priors import JFactorPrior
 
@@ -31,6 +30,8 @@ class DarkMatterFlux(SpectralModel):
         self.redshift = redshift
         self.spectra = spectra
         first, second = self.default_parameters
+        if prior is not None:
+            _check_prior(prior, second.name)
         if not isinstance(strength, Parameter):
             strength = _quantity(strength, first.name, first.unit)
         if log10_factor is None:
@@ -104,10 +105,7 @@ class DarkMatterFlux(SpectralModel):
     def _set_prior(self, prior):
         parameter = self.parameters[1]
         if prior is not None:
-            if not isinstance(prior, JFactorPrior):
-                raise ValueError(
-                    f"The prior on {parameter.name} must be a JFactorPrior, got {prior!r}."
-                )
+            _check_prior(prior, parameter.name)
             parameter.value = prior.log10_jfactor
             low, high = prior.bounds
             if np.isfinite(low):
@@ -320,6 +318,11 @@ class DarkMatterFlux(SpectralModel):
             "spectra": self.spectra.name,
             "prior": "none" if prior is None else repr(prior),
         }
+
+
+def _check_prior(prior, name):
+    if not isinstance(prior, JFactorPrior):
+        raise ValueError(f"The prior on {name} must be a JFactorPrior, got {prior!r}.")
 
 
 def _quantity(value, name, unit, keep_unit=False):

@@ -50,6 +50,15 @@ class DarkMatterSpectralModel(DarkMatterFlux):
     ValueError
         If an argument is not valid.
 
+    Notes
+    -----
+    Mass, channel, k, redshift and spectra may be set at any time and count at once in this model.
+    The counts datasets of Gammapy, however, keep their predicted counts until a *parameter*
+    changes: follow such a change by ``dataset.models = dataset.models``.
+
+    Before `~gammapy.modeling.models.Models.read` finds this class in a YAML file,
+    ``dmgammapy.modeling`` must have been imported.
+
     Examples
     --------
     >>> import astropy.units as u

@@ -57,4 +57,6 @@ def _message(error):
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, USER_ERRORS):
         return text
-    return f"{type(error).__name__}: {text}\nThis was not expected; --debug shows where it happened."
+    return (
+        f"{type(error).__name__}: {text}\nThis was not expected; --debug shows where it happened."
+    )

@@ -13,6 +13,7 @@ __all__ = [
     "check_position",
     "check_profile",
     "check_quantity",
+    "check_real",
     "check_text",
     "check_widths",
     "make_position",
@@ -43,7 +44,8 @@ def check_text(name, value):
     return str(value)
 
 
-def _real(name, value):
+def checkcheck_real(name, value):
+    """A plain number as a float."""
     if isinstance(value, u.Quantity):
         if not value.unit.is_equivalent(u.dimensionless_unscaled):
             raise ValueError(f"{name} must be a plain number, got {value}.")
@@ -59,7 +61,7 @@ def check_factor(name, value, unit):
     """log10 of a J- or D-factor as a float, or None."""
     if value is None:
         return None
-    number = _real(name, value)
+    number = check_real(name, value)
     if not np.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}; use None if it is unknown.")
     if abs(number) >= HIGHEST_LOG10:
@@ -82,7 +84,7 @@ def check_widths(name, value):
 
 
 def _width(name, value):
-    number = _real(name, value)
+    number = check_real(name, value)
     if not 0 <= number < np.inf:
         raise ValueError(
             f"{name} must not be negative and be finite, got {number}; use None if it is unknown."

@@ -8,9 +8,8 @@ from astropy.coordinates import SkyCoord
 
 from . import _checks as check
 
-__all__ = ["PROCESSES", "Target"]
+__all__ = ["FIELD_UNITS", "UNITS", "Target", "factor_name"]
 
-PROCESSES = ("annihilation", "decay")
 FACTORS = {"annihilation": "log10_jfactor", "decay": "log10_dfactor"}
 UNITS = {"log10_jfactor": "GeV2 cm-5", "log10_dfactor": "GeV cm-2"}
 DISTANCE_UNIT = u.kpc
@@ -21,6 +20,13 @@ FIELD_UNITS = {
     "distance_err": DISTANCE_UNIT,
     "extension": ANGLE_UNIT,
 }
+
+
+def factor_name(process):
+    """Name of the factor that a process needs: ``log10_jfactor`` or ``log10_dfactor``."""
+    if process not in FACTORS:
+        raise ValueError(f"process must be one of {', '.join(FACTORS)}; got {process!r}.")
+    return FACTORS[process]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -155,9 +161,7 @@ class Target:
 
     def _factor(self, process):
         """Name of the factor of a process, its value and its width."""
-        if process not in PROCESSES:
-            raise ValueError(f"process must be one of {', '.join(PROCESSES)}; got {process!r}.")
-        factor = FACTORS[process]
+        factor = factor_name(process)
         return factor, getattr(self, factor), getattr(self, f"{factor}_err")
 
     def has_jfactor(self, process="annihilation"):
@@ -428,14 +432,14 @@ class Target:
             raise ValueError(f"target {name}: ra and dec belong together; one is absent.")
         if ra is not None:
             try:
-                data["position"] = check.make_position(float(ra), float(dec))
-            except (TypeError, ValueError) as error:
+                data["position"] = check.make_position(
+                    check.check_real("ra", ra), check.check_real("dec", dec)
+                )
+            except ValueError as error:
                 raise ValueError(f"target {name}: {error}") from None
         for key, unit in FIELD_UNITS.items():
             if data.get(key) is not None:
-                data[key] = check.check_quantity(
-                    f"target {name}: {key}", data[key] * unit, unit, zero=True
-                )
+                data[key] = check.check_real(f"target {name}: {key}", data[key]) * unit
         return cls(**data)
 
     def __eq__(self, other):
@@ -448,9 +452,9 @@ class Target:
 
     def __repr__(self):
         data = self.to_dict()
-        for name in (*FIELD_UNITS, "profile"):
-            if name in data and name in FIELD_UNITS:
-                data[name] = f"{data[name]:g} {FIELD_UNITS[name]}"
+        for name, unit in FIELD_UNITS.items():
+            if name in data:
+                data[name] = f"{data[name]:g} {unit}"
         text = ", ".join(f"{name}={value!r}" for name, value in data.items())
         return f"Target({text})"
 

@@ -119,10 +119,10 @@ def expand_roster(name, rosters, where="rosters"):
 def _expand(name, rosters, where, path):
     path = (*path, name)
     if name in path[:-1]:
-        raise ValueError(f"{where}: a roster contains itself: {' > '.join(path)}.")
+        raise _PlacedError(f"{where}: a roster contains itself: {' > '.join(path)}.")
     items = rosters[name]
     if not isinstance(items, list):
-        raise ValueError(f"{where}, roster {name}: expected a list of targets, got {items!r}.")
+        raise _PlacedError(f"{where}, roster {name}: expected a list of targets, got {items!r}.")
     entries = []
     for number, item in enumerate(items, start=1):
         try:
@@ -132,17 +132,14 @@ def _expand(name, rosters, where, path):
             else:
                 new = [(member, version)]
             entries = _OPERATIONS[prefix](entries, new)
+        except _PlacedError:
+            raise
         except ValueError as error:
-            if isinstance(error, _Placed):
-                raise
-            text = str(error)
-            if text.startswith(f"{where}:"):
-                raise
-            raise _Placed(f"{where}, roster {name}, item {number}: {text}") from None
+            raise _PlacedError(f"{where}, roster {name}, item {number}: {error}") from None
     return entries
 
 
-class _Placed(ValueError):
+class _PlacedError(ValueError):
     """An error that says where it happened."""
 
 

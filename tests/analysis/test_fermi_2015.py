@@ -32,9 +32,7 @@ def results(test_data, tmp_path_factory):
     """Folder and screen output of one run."""
     folder = tmp_path_factory.mktemp("fermi") / "results"
     environment = {"DMGAMMAPY_TEST_DATA": str(test_data)}
-    done = CliRunner().invoke(
-        cli, ["run", str(CONFIG), "--output", str(folder)], env=environment
-    )
+    done = CliRunner().invoke(cli, ["run", str(CONFIG), "--output", str(folder)], env=environment)
     assert done.exit_code == 0, done.output
     return folder, done.output
 

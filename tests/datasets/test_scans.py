@@ -117,7 +117,8 @@ def test_tail_never_turns_down():
     norm = np.linspace(0, 1, 6)
     scans = LikelihoodScans([norm], [[0, 1, 2, 3, 3.1, 3.0]], interpolation="cubic")
     far = scans.stat([[1.0, 10.0, 1e6]])[0]
-    assert far[0] <= far[1] + 1e-9 and far[1] <= far[2] + 1e-9
+    assert far[0] <= far[1] + 1e-9
+    assert far[1] <= far[2] + 1e-9
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,6 @@ def make_target():
     """A target by name."""
 
     def make(name="draco", log10_jfactor=18.8, log10_jfactor_err=0.25):
-        return Target(
-            name=name, log10_jfactor=log10_jfactor, log10_jfactor_err=log10_jfactor_err
-        )
+        return Target(name=name, log10_jfactor=log10_jfactor, log10_jfactor_err=log10_jfactor_err)
 
     return make

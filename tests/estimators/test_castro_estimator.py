@@ -14,9 +14,7 @@ from dmgammapy.targets import Target
 
 def brute_force_stat(counts, sigmav, log10_jfactor, mass, channel, spectra):
     """Sum over bins of the Poisson likelihood at the model's flux."""
-    yields = read_spectra(spectra).integrate(
-        counts.edges, mass * u.GeV, channel, norm_type="eflux"
-    )
+    yields = read_spectra(spectra).integrate(counts.edges, mass * u.GeV, channel, norm_type="eflux")
     flux = sigmav * 10**log10_jfactor / (8 * np.pi * mass**2) * yields.to_value("GeV")
     return counts.stat(flux / counts.ref_eflux).sum()
 
@@ -43,12 +41,10 @@ def test_against_brute_force(make_counts, make_target, spectra):
             np.testing.assert_allclose(got[low], wanted[low], atol=2e-4)
             best = castro.sigmav.data[i, j, 0, 0]
             limit = castro.sigmav_ul.data[i, j, 0, 0]
-            exact = brentq(lambda s: stat(s) - stat(best) - 2.705543, limit / 3, limit * 3,
+            exact = brentq(lambda s, best=best: stat(s) - stat(best) - 2.705543, limit / 3, limit * 3,
                            rtol=1e-9)  # fmt: skip
             assert limit == pytest.approx(exact, rel=1e-4)
-            assert castro.ts.data[i, j, 0, 0] == pytest.approx(
-                max(zero - stat(best), 0), abs=1e-4
-            )
+            assert castro.ts.data[i, j, 0, 0] == pytest.approx(max(zero - stat(best), 0), abs=1e-4)
 
 
 def test_mixture_is_the_sum_of_its_channels(make_counts, make_target):
@@ -78,9 +74,9 @@ def test_decay_uses_half_the_mass(make_counts):
     dataset = counts.dataset(target, process="decay")
     castro = CastroEstimator([200] * u.GeV, ["b"], process="decay").run(dataset)
     # per decay of 200 GeV: the annihilation yield of 100 GeV
-    yields = read_spectra("pppc4").integrate(
-        counts.edges, 100 * u.GeV, "b", norm_type="eflux"
-    ).value
+    yields = (
+        read_spectra("pppc4").integrate(counts.edges, 100 * u.GeV, "b", norm_type="eflux").value
+    )
 
     def stat(gamma):
         flux = gamma * 1e18 / (4 * np.pi * 200) * yields
@@ -115,7 +111,11 @@ def test_k_and_redshift(make_counts, make_target):
     assert stat(limit) - stat(best) == pytest.approx(2.705543, abs=1e-3)
 
 
-FERMIPY = (("b", 100, 23.967, 8.02e-25), ("mu", 30, 14.660, 2.4575e-24), ("tau", 30, 17.150, 2.98e-25))
+FERMIPY = (
+    ("b", 100, 23.967, 8.02e-25),
+    ("mu", 30, 14.660, 2.4575e-24),
+    ("tau", 30, 17.150, 2.98e-25),
+)
 
 
 @pytest.fixture(scope="module")
@@ -191,9 +191,7 @@ def test_mass_outside_the_table():
 
 
 def test_nothing_passed_in_is_changed_and_order_is_kept(make_counts, make_target):
-    datasets = [
-        make_counts(i).dataset(make_target(f"target{i}", 18 + 0.1 * i)) for i in range(4)
-    ]
+    datasets = [make_counts(i).dataset(make_target(f"target{i}", 18 + 0.1 * i)) for i in range(4)]
     before = [(d.norm_scan.copy(), d.stat_scan.copy(), d.models.to_dict()) for d in datasets]
     est = CastroEstimator([10, 100] * u.GeV, ["b"], n_jobs=2)
     config = str(est)

@@ -31,17 +31,14 @@ def test_quantities(castro):
     assert castro.sigmav_ul.geom.axes.names == ["mass", "channel"]
     expected = np.array([[0, 0, 0], [3, 3, 3]]) + 1.64485 * np.array([1, 2, 4.0])
     np.testing.assert_allclose(castro.sigmav_ul.data[..., 0, 0], expected * 1e-26, rtol=1e-5)
-    np.testing.assert_allclose(
-        castro.ts.data[..., 0, 0], [[0, 0, 0], [9, 2.25, 0.5625]], atol=1e-4
-    )
+    np.testing.assert_allclose(castro.ts.data[..., 0, 0], [[0, 0, 0], [9, 2.25, 0.5625]], atol=1e-4)
     np.testing.assert_allclose(castro.sqrt_ts.data[1, :, 0, 0], [3, 1.5, 0.75], atol=1e-4)
-    np.testing.assert_allclose(
-        castro.sigmav_err.data[1, :2, 0, 0], [1e-26, 2e-26], rtol=1e-4
-    )
+    np.testing.assert_allclose(castro.sigmav_err.data[1, :2, 0, 0], [1e-26, 2e-26], rtol=1e-4)
     assert (castro.status.data == LimitStatus.FOUND).all()
     assert castro.stat_scan.geom.axes.names == ["norm", "mass", "channel"]
     assert castro.delta_stat.min() == pytest.approx(0, abs=1e-9)
-    assert "sigmav_ul" in dir(castro) and "ts" in dir(castro)
+    assert "sigmav_ul" in dir(castro)
+    assert "ts" in dir(castro)
 
 
 def test_any_level(castro):
@@ -61,7 +58,8 @@ def test_any_level(castro):
 
 def test_slices(castro):
     one = castro.slice_by_coord({"channel": "tau", "mass": [100, 1000] * u.GeV})
-    assert one.channels == ["tau"] and one.masses.value.tolist() == [100, 1000]
+    assert one.channels == ["tau"]
+    assert one.masses.value.tolist() == [100, 1000]
     np.testing.assert_array_equal(one.ts.data, castro.ts.data[1:, 1:])
     np.testing.assert_array_equal(one.delta_stat, castro.delta_stat[1:, 1:])
     by_idx = castro.slice_by_idx({"mass": slice(1, None), "channel": 1})
@@ -125,7 +123,8 @@ def test_table(castro):
     assert table.colnames == [
         "channel", "mass", "sigmav", "sigmav_err", "sigmav_ul", "ts", "status",
     ]  # fmt: skip
-    assert len(table) == 6 and set(table["status"]) == {"found"}
+    assert len(table) == 6
+    assert set(table["status"]) == {"found"}
     row = table[(table["channel"] == "tau") & (table["mass"] == 100 * u.GeV)][0]
     assert row["sigmav_ul"].value == pytest.approx((3 + 2 * 1.64485) * 1e-26, rel=1e-5)
     assert table.meta["target"] == "draco"
@@ -141,7 +140,8 @@ def test_missing_zero_is_added_and_noted():
     grid = GRID[1:]
     flat = (grid.value / 1e-26).reshape(1, 1, -1) ** 2
     good = CastroMaps.from_scan(grid, flat, [10] * u.GeV, ["b"])
-    assert good.norm_axis.center[0] == 0 and good.meta.notes == []
+    assert good.norm_axis.center[0] == 0
+    assert good.meta.notes == []
     assert good.ts.data.item() == pytest.approx(0, abs=1e-6)
     late = grid[grid.value > 2e-27]
     stat = ((late.value / 1e-26 - 5) ** 2).reshape(1, 1, -1)

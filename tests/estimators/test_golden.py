@@ -98,7 +98,7 @@ def test_marginal_j_against_quadrature(castros, truth, test_data):
     density /= density.sum()
 
     def stat(s):
-        norm = s * 10**y[:, None] * per_sigmav
+        norm = s * 10 ** y[:, None] * per_sigmav
         mu = truth["bkg"][t] + norm * truth["ref_npred"][t]
         value = 2 * (mu - truth["n_null"][t] * np.log(mu)).sum(axis=1)
         return -2 * np.log(np.sum(density * np.exp(-0.5 * (value - value[0])))) + value[0]

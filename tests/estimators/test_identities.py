@@ -81,9 +81,7 @@ def test_doubling_j_halves_the_limit(spectra):
 
 @given(parts=st.integers(2, 12), **poisson)
 @settings(max_examples=30, deadline=None)
-def test_copies_that_share_the_data_give_the_limit_of_one(
-    parts, signal, background, excess, width
-):
+def test_copies_that_share_the_data_give_the_limit_of_one(parts, signal, background, excess, width):
     counts = max(0, round(background + excess * np.sqrt(background)))
     one = poisson_castro(signal, background, counts)
     split = [

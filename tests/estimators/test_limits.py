@@ -98,7 +98,8 @@ def test_status_of_what_is_not_found():
     assert status.tolist() == [
         LimitStatus.GRID_EDGE, LimitStatus.GRID_EDGE, LimitStatus.EXTRAPOLATED,
     ]  # fmt: skip
-    assert np.isnan(limit[:2]).all() and np.isfinite(limit[2])
+    assert np.isnan(limit[:2]).all()
+    assert np.isfinite(limit[2])
 
 
 @pytest.mark.parametrize("cl", [0.5, 1.0, 95, -1])

@@ -11,7 +11,6 @@ flux at ``ref_tau``: it is read as the rate ``norm_scan / ref_tau``.
 """
 
 import re
-
 from pathlib import Path
 
 import numpy as np
@@ -232,7 +231,7 @@ def _convention_note(source, kind):
 # ---- writing -------------------------------------------------------------------------------------
 
 
-def write(castro, target, ref_sigmav=1e-26, ref_jfactor=1e19, ref_tau=1e26, ref_dfactor=1e17):
+def write(castro, path, ref_sigmav=1e-26, ref_jfactor=1e19, ref_tau=1e26, ref_dfactor=1e17):
     """Write dmpipe's layout.
 
     Masses without information are kept, with a constant likelihood, so that all channels fit
@@ -242,21 +241,21 @@ def write(castro, target, ref_sigmav=1e-26, ref_jfactor=1e19, ref_tau=1e26, ref_
     Parameters
     ----------
     castro : `~dmgammapy.estimators.CastroMaps`
-    target : `~pathlib.Path`
+    path : `~pathlib.Path`
     ref_sigmav, ref_jfactor, ref_tau, ref_dfactor : float
         References [cm3 s-1], [GeV2 cm-5], [s], [GeV cm-2]. Defaults are dmpipe's.
     """
-    path = Path(target).name
+    where = Path(path).name
     meta = castro.meta
     if castro.geom.axes.names != ["mass", "channel"]:
         raise ValueError(
-            f"{path}: dmpipe's layout holds the axes mass and channel only, got "
+            f"{where}: dmpipe's layout holds the axes mass and channel only, got "
             f"{castro.geom.axes.names}; write the parts from iter_by_axis."
         )
     unknown = [name for name in castro.channels if name not in CHANNEL_CODES]
     if unknown:
         raise ValueError(
-            f"{path}: dmpipe has no channel {', '.join(unknown)}; it has "
+            f"{where}: dmpipe has no channel {', '.join(unknown)}; it has "
             f"{', '.join(CHANNEL_CODES)}. Leave them out with slice_by_coord."
         )
     decay = castro.process == "decay"
@@ -264,7 +263,7 @@ def write(castro, target, ref_sigmav=1e-26, ref_jfactor=1e19, ref_tau=1e26, ref_
     norm = castro.strength_scan.to_value(STRENGTH_UNITS[castro.process]) / scale
     dloglike = -0.5 * castro.delta_stat
     offset = -0.5 * np.nan_to_num(castro["stat"].data[..., 0, 0])
-    prior = _prior_values(castro, path)
+    prior = _prior_values(castro, where)
     references = (ref_dfactor, ref_tau) if decay else (ref_jfactor, ref_sigmav)
     astro = np.nan if meta.log10_jfactor is None else 10.0**meta.log10_jfactor
     hdus = [fits.PrimaryHDU()]
@@ -296,7 +295,7 @@ def write(castro, target, ref_sigmav=1e-26, ref_jfactor=1e19, ref_tau=1e26, ref_
             name="MASSES",
         )
     )
-    fits.HDUList(hdus).writeto(target)
+    fits.HDUList(hdus).writeto(path)
 
 
 def _array_column(name, values):
@@ -304,12 +303,12 @@ def _array_column(name, values):
     return fits.Column(name, f"{values.size}D", dim=dim, array=values[None])
 
 
-def _prior_values(castro, path):
+def _prior_values(castro, where):
     """Values of the prior columns, none where the layout has no prior."""
     meta = castro.meta
     if meta.jfactor_method == "marginal":
         raise ValueError(
-            f"{path}: dmpipe's layout can't say that J was integrated out (marginal); write the "
+            f"{where}: dmpipe's layout can't say that J was integrated out (marginal); write the "
             "result as castro."
         )
     if meta.prior is None or meta.jfactor_method == "fixed":
@@ -317,7 +316,7 @@ def _prior_values(castro, path):
     prior = meta.prior
     if not prior.is_gaussian or prior.err_low != prior.err_high:
         raise ValueError(
-            f"{path}: dmpipe knows symmetric Gaussian widths only, the prior is {prior!r}; set "
+            f"{where}: dmpipe knows symmetric Gaussian widths only, the prior is {prior!r}; set "
             "castro.meta.prior to one, or to None."
         )
     applied = meta.jfactor_method == "profile"

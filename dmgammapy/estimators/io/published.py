@@ -65,10 +65,9 @@ def read_published_limits(path, sort=False):
     source = TableFile(path)
     source.require_kind("ecsv", "published limits are an ECSV file (first line '# %ECSV ...')")
     raw = _read_ecsv(source)
-    raw.rename_columns(
-        [n for n in SPELLINGS if n in raw.colnames],
-        [new for old, new in SPELLINGS.items() if old in raw.colnames],
-    )
+    for spelling, name in SPELLINGS.items():
+        if spelling in raw.colnames and name not in raw.colnames:
+            raw.rename_column(spelling, name)
     process = _process(raw, source.path)
     table = QTable()
     for name in raw.colnames:

@@ -7,7 +7,7 @@
       my_nfw:
         j_integ: 6.761e+18                  # GeV2 cm-5; d_integ in GeV cm-2
         j_sigma: 0.16                       # dex; a list [low, high] if asymmetric
-        extension: -0.59                    # log10 of deg
+        extension: -0.59                    # log10 of deg; zero and above are deg
         profile: {type: NFW, rs: 0.35, rhos: 2.3e8, units: msun_kpc3_kpc}
 
 What a version does not say it takes from its ``base``, and in the end from ``default``. A NaN
@@ -30,14 +30,16 @@ __all__ = ["read_dmsky", "resolve", "target_fields"]
 log = logging.getLogger(__name__)
 
 DEFAULT = "default"
-# units of a profile's density and length by dmsky's names
-PROFILE_UNITS = {
-    "msun_kpc3_kpc": ("solMass / kpc3", "kpc"),
-    "msun_pc3_pc": ("solMass / pc3", "pc"),
-    "gev_cm3_kpc": ("GeV / cm3", "kpc"),
+# units by dmsky's names, such as msun_kpc3_kpc
+DENSITY_UNITS = {
+    "msun_kpc3": "solMass / kpc3",
+    "msun_pc3": "solMass / pc3",
+    "gev_cm3": "GeV / cm3",
+    "g_cm3": "g / cm3",
 }
-PROFILE_LENGTHS = ("rs", "rmin", "rmax", "rcore", "rhalf")
-PROFILE_DENSITIES = ("rhos",)
+LENGTH_UNITS = ("kpc", "pc", "km", "m", "cm")
+LENGTHS = ("rs", "rmin", "rmax")
+DENSITIES = ("rhos", "rhomax")
 USED = (
     "j_integ", "j_sigma", "d_integ", "d_sigma", "distance", "dsigma", "ra", "dec", "extension",
     "extsigma", "profile", "base", "title", "type", "references",
@@ -83,7 +85,7 @@ def read_dmsky(path, data=None, bundled=None):
             properties, base = resolve(versions, version, where)
             given = target_fields(properties, f"{where}:{version}")
             try:
-                given = _fill(given, base, name, bundled, where)
+                given = _fill(given, base, name, bundled)
                 targets.append(Target(name=name, version=str(version), **given))
             except ValueError as error:
                 raise ValueError(f"{where}:{version}: {error}") from None
@@ -150,21 +152,15 @@ def _merge(low, high):
     return merged
 
 
-def _fill(given, base, name, bundled, where):
-    """Add what the bundled tables know."""
+def _fill(given, base, name, bundled):
+    """Add what the bundled tables know of the target, and of a base that is not in the file."""
     known = {}
-    if bundled is not None:
-        found = bundled(name, DEFAULT)
+    for version in (DEFAULT, base):
+        found = None if bundled is None or version is None else bundled(name, version)
         if found is not None:
-            known = _known_fields(found)
-        if base is not None:
-            found = bundled(name, base)
-            if found is not None:
-                known |= _known_fields(found)
-    elif base is not None:
-        found = None
-    if base is not None and found is None:
-        raise UnknownNameError(f"the base {base!r} is neither a version in the file nor bundled.")
+            known |= _known_fields(found)
+        elif version == base and base is not None:
+            raise UnknownNameError(f"the base {base!r} is neither in the file nor bundled.")
     return known | given
 
 
@@ -214,12 +210,11 @@ def target_fields(properties, where):
         fields["profile"] = _profile(profile, where)
     if "extension" in properties:
         value = _number(properties["extension"], "extension", where)
-        # a point has the size 0, in degrees; all other sizes are logarithms
-        is_point = value == 0 or value is None
-        fields["extension"] = value if is_point else 10**value
-        if fields["extension"] is not None:
-            fields["extension"] *= FIELD_UNITS["extension"]
-        if not is_point and "extsigma" in properties:
+        # dmsky's tables hold logarithms, which are negative, but 0 deg for a point
+        is_log = value is not None and value < 0
+        value = 10**value if is_log else value
+        fields["extension"] = None if value is None else value * FIELD_UNITS["extension"]
+        if is_log and "extsigma" in properties:
             fields["extension_err_dex"] = _widths(properties, "extsigma", where)
     if properties.get("title") is not None:
         fields["title"] = str(properties["title"])
@@ -300,23 +295,27 @@ def _profile(profile, where):
     if not isinstance(profile, dict):
         raise ValueError(f"{where}, profile: expected its type and parameters, got {profile!r}.")
     profile = dict(profile)
-    units = profile.pop("units", None)
-    if units is not None and units not in PROFILE_UNITS:
-        raise ValueError(
-            f"{where}, profile: unknown units {units!r}; known are {', '.join(PROFILE_UNITS)}."
-        )
+    units = _profile_units(profile.pop("units", None), where)
     plain = {}
     for key, value in profile.items():
         if key == "type" or isinstance(value, (dict, list)):
             plain[key] = value
             continue
         number = _number(value, f"profile > {key}", where)
-        if number is None:
-            continue
-        unit = None
-        if units is not None:
-            density, length = PROFILE_UNITS[units]
-            unit = length if key in PROFILE_LENGTHS else None
-            unit = density if key in PROFILE_DENSITIES else unit
-        plain[key] = number if unit is None else u.Quantity(number, unit)
+        if number is not None:
+            plain[key] = u.Quantity(number, units[key]) if key in units else number
     return plain
+
+
+def _profile_units(name, where):
+    """Unit by parameter."""
+    if name is None:
+        return {}
+    density, _, length = str(name).rpartition("_")
+    if density not in DENSITY_UNITS or length not in LENGTH_UNITS:
+        raise ValueError(
+            f"{where}, profile: unknown units {name!r}; expected a density "
+            f"({', '.join(DENSITY_UNITS)}) and a length ({', '.join(LENGTH_UNITS)}), for example "
+            "msun_kpc3_kpc."
+        )
+    return dict.fromkeys(LENGTHS, length) | dict.fromkeys(DENSITIES, DENSITY_UNITS[density])

@@ -1,4 +1,4 @@
-"""Accuracy and speed of the main job, as a table: ``python benchmarks/run.py``.
+"""Accuracy and speed of the main job, as a table: ``python benchmarks/bench_main_job.py``.
 
 Every row says what is compared with what. Ratios are against dmpipe 0.1.3 (560 s for the golden
 set: measured when the references were made) or against the bar of the issue. Times are medians.
@@ -136,20 +136,33 @@ def lklcom(folder):
 
 
 def fermipy_sed(folder):
+    """The reference is piecewise linear; what an accurate curve gives stands beside it."""
     target = Target(name="test", log10_jfactor=19.0, log10_jfactor_err=0.0)
-    dataset = SEDLikelihoodDataset.read(
-        folder / "fermipy" / "sed.fits", models=target.to_models("100 GeV", "b")
+    expected = (
+        ("b", 100, 23.967, 8.02e-25),
+        ("mu", 30, 14.660, 2.4575e-24),
+        ("tau", 30, 17.150, 2.98e-25),
     )
-    castro = CastroEstimator([30, 100] * u.GeV, ["b", "mu", "tau"], spectra="dmfit").run(dataset)
-    for channel, mass, ts, sigmav in (
-        ("b", 100, 23.967, 8.02e-25), ("mu", 30, 14.660, 2.4575e-24), ("tau", 30, 17.150, 2.98e-25),
-    ):  # fmt: skip
-        one = castro.slice_by_coord({"channel": channel, "mass": mass * u.GeV})
-        d_ts = one.ts.data.item() / ts - 1
-        d_sigmav = one.sigmav.data.item() / sigmav - 1
-        row(f"fermipy sed.fits, {channel} {mass} GeV", "linear interpolation of the scans",
-            f"TS {100 * d_ts:+.2f} %, sigmav {100 * d_sigmav:+.2f} %", "1 %",
-            max(abs(d_ts), abs(d_sigmav)) < 0.01)  # fmt: skip
+    estimator = CastroEstimator([30, 100] * u.GeV, ["b", "mu", "tau"], spectra="dmfit")
+    for interpolation in ("linear", "poisson"):
+        dataset = SEDLikelihoodDataset.read(
+            folder / "fermipy" / "sed.fits",
+            models=target.to_models("100 GeV", "b"),
+            interpolation=interpolation,
+        )
+        castro = estimator.run(dataset)
+        for channel, mass, ts, sigmav in expected:
+            one = castro.slice_by_coord({"channel": channel, "mass": mass * u.GeV})
+            d_ts = one.ts.data.item() / ts - 1
+            d_sigmav = one.sigmav.data.item() / sigmav - 1
+            linear = interpolation == "linear"
+            row(
+                f"fermipy sed.fits, {channel} {mass} GeV, {interpolation}",
+                "fermipy, linear interpolation",
+                f"TS {100 * d_ts:+.2f} %, sigmav {100 * d_sigmav:+.2f} %",
+                "1 %" if linear else "(1 % was hoped for)",
+                max(abs(d_ts), abs(d_sigmav)) < 0.01 if linear else True,
+            )
 
 
 # ---- speed -------------------------------------------------------------------------------------
