@@ -35,7 +35,8 @@ ROSTERS = "dmsky/data/rosters/roster.yaml"
 DEFAULT = "default"
 NOT_TARGETS = ("defaults.yaml", "isotropic/default.yaml", "clusters/default.yaml")
 LEFT_OUT = [("smc", "gnfw")]  # repeats the numbers of Bootes I
-KINDS = {"lmc": "galaxy", "smc": "galaxy"}  # the others have one in dmsky
+# the others have a kind and a title in dmsky
+GALAXIES = {"lmc": "LMC", "smc": "SMC"}
 # key, value in dmsky, right value: 18 arcmin from Carina II (Torrealba et al. 2018)
 CORRECTIONS = {"carina_III": ("dec", "57.8997", "-57.8997")}
 PLACEHOLDER_PROFILES = "geringer-sameth2015"  # dmsky says that they are not correct
@@ -129,10 +130,11 @@ def make_target(name, version, versions):
     fields = target_fields(properties, f"{name}:{version}")
     if fields.get("log10_jfactor") is not None:
         fields["log10_jfactor"] = shortest_log10(properties["j_integ"])
-    if fields.get("extension"):
+    if fields.get("extension") is not None:
         # four digits give back the two decimals of the logarithm
         fields["extension"] = float(f"{fields['extension'].value:.4g}") * u.deg
-    fields.setdefault("kind", KINDS.get(name))
+    if name in GALAXIES:
+        fields |= {"kind": "galaxy", "title": GALAXIES[name]}
     return Target(name=name, version=version, reference=source_of(version)[1], **fields)
 
 

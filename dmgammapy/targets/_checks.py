@@ -44,7 +44,7 @@ def check_text(name, value):
     return str(value)
 
 
-def checkcheck_real(name, value):
+def check_real(name, value):
     """A plain number as a float."""
     if isinstance(value, u.Quantity):
         if not value.unit.is_equivalent(u.dimensionless_unscaled):
@@ -143,11 +143,11 @@ def check_profile(profile):
 
 def _plain(value):
     if isinstance(value, u.Quantity):
-        return f"{value.value.item()!r} {value.unit.to_string()}"
+        number = float(value.value)
+        text = f"{number:g}" if float(f"{number:g}") == number else repr(number)
+        return f"{text} {value.unit.to_string()}".strip()
     if isinstance(value, np.generic):
         return value.item()
-    return _plain_dict(value) if isinstance(value, dict) else copy.deepcopy(value)
-
-
-def _plain_dict(value):
-    return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return copy.deepcopy(value)

@@ -6,6 +6,7 @@ __all__ = ["UnknownNameError", "closest_first", "look_alike"]
 
 SHOWN = 12
 CLOSE = 0.6
+PART = 3  # letters that make a part of a name count as close
 
 
 class UnknownNameError(KeyError, ValueError):
@@ -26,7 +27,11 @@ def _likeness(name, other):
 def closest_first(name, known, shown=SHOWN):
     """Text that lists known names, those that resemble ``name`` first, the rest in order."""
     known = list(dict.fromkeys(known))
+    part = _plain(name)
     scores = {other: _likeness(name, other) for other in known}
+    for other in known:
+        if len(part) >= PART and part in _plain(other):
+            scores[other] = 1.0
     close = sorted((o for o in known if scores[o] >= CLOSE), key=lambda o: -scores[o])
     names = close + [other for other in known if other not in close]
     more = f" and {len(names) - shown} others" if len(names) > shown else ""

@@ -13,9 +13,9 @@ from dmgammapy.utils import atomic_path
 from ._names import UnknownNameError, closest_first
 from .bundled import bundled_rosters, bundled_targets, find_target
 from .core import Target, factor_name
-from .io import read_targets
 from .io.ecsv import targets_from_table, to_qtable, write_ecsv
 from .io.rosters import resolve_roster
+from .readers import read_targets
 from .rosters import split_key
 
 __all__ = ["Targets"]

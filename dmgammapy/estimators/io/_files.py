@@ -1,6 +1,7 @@
 """One likelihood table file, opened once and shared by identification and readers."""
 
 import gzip
+import io
 import warnings
 import zlib
 from functools import cached_property
@@ -66,14 +67,15 @@ class TableFile:
                 raise ValueError(f"{self.path}: damaged gzip file ({error}).") from None
         return start
 
+    def _content(self):
+        content = self.path.read_bytes()
+        return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
+
     @cached_property
     def text(self):
         """Content of a text file."""
-        content = self.path.read_bytes()
         try:
-            if content[:2] == GZIP_MAGIC:
-                content = gzip.decompress(content)
-            return content.decode("utf-8")
+            return self._content().decode("utf-8")
         except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{self.path}: not a text file ({error}).") from None
 
@@ -84,11 +86,10 @@ class TableFile:
             with warnings.catch_warnings():
                 for word in FITS_ALARMS:
                     warnings.filterwarnings("error", f".*{word}", AstropyUserWarning)
-                with fits.open(
-                    self.path, memmap=False, checksum=True, lazy_load_hdus=False
-                ) as hdus:
-                    for hdu in hdus:
-                        hdu.data  # noqa: B018  the data are read here, or found to be damaged
+                # from memory: astropy does not close files it finds to be damaged
+                hdus = fits.open(io.BytesIO(self._content()), checksum=True, lazy_load_hdus=False)
+                for hdu in hdus:
+                    hdu.data  # noqa: B018  the data are read here, or found to be damaged
         except FITS_DAMAGE as error:
             raise ValueError(
                 f"{self.path}: the FITS file is truncated or damaged ({error}); get it again."

@@ -5,10 +5,10 @@ HDU          content
 ============ ==========================================================================
 PRIMARY      ``HDUCLASS = DMGAMMAPY``, ``HDUCLAS1 = CASTROMAPS``, ``HDUVERS``, ``PROCESS``,
              and ``OBJECT``, ``INSTRUME``, ``CREATOR`` for people who look at the header
-NORM         nodes of the norm axis, one per row
-MASS         nodes of the mass axis, with unit
-CHANNEL      labels of the channel axis
-AXIS3, ...   any further axes, from `CastroMaps.from_stack`
+AXIS_NORM    nodes of the norm axis, one per row
+AXIS_MASS    nodes of the mass axis, with unit
+AXIS_CHANNEL labels of the channel axis
+AXIS_...     any further axes, from `CastroMaps.from_stack`
 META         one row with one text: the metadata as JSON
 others       an image per quantity, ``STAT_SCAN`` (..., channel, mass, norm) and the rest
              (..., channel, mass), ``BUNIT`` its unit
@@ -33,7 +33,8 @@ __all__ = ["DESCRIPTION", "from_hdulist", "identify", "read", "to_hdulist", "wri
 
 DESCRIPTION = "dmgammapy castro maps, FITS (PRIMARY: HDUCLAS1 = CASTROMAPS)"
 VERSION = 1
-AXIS_HDUS = ("NORM", "MASS", "CHANNEL")
+AXIS_PREFIX = "AXIS_"
+AXIS_HDUS = ("AXIS_NORM", "AXIS_MASS", "AXIS_CHANNEL")
 IMAGE_DTYPES = ("uint8", "int16", "int32", "int64", "float32", "float64")
 
 
@@ -100,7 +101,7 @@ def to_hdulist(castro):
     >>> castro = CastroMaps.from_scan(sigmav, stat, [100] * u.GeV, ["b"], target="draco")
     >>> hdulist = castro.to_hdulist()
     >>> [hdu.name for hdu in hdulist[:5]], hdulist["STAT_SCAN"].data.shape
-    (['PRIMARY', 'NORM', 'MASS', 'CHANNEL', 'META'], (1, 1, 62))
+    (['PRIMARY', 'AXIS_NORM', 'AXIS_MASS', 'AXIS_CHANNEL', 'META'], (1, 1, 62))
     >>> CastroMaps.from_hdulist(hdulist).meta.target
     'draco'
     """
@@ -127,7 +128,6 @@ def to_hdulist(castro):
 
 
 def _axis_to_hdu(axis, position):
-    name = AXIS_HDUS[position] if position < len(AXIS_HDUS) else f"AXIS{position}"
     cards = {"AXNUM": position, "AXNAME": axis.name}
     if isinstance(axis, LabelMapAxis):
         labels = [_encode(str(label), axis.name) for label in axis.center]
@@ -147,7 +147,7 @@ def _axis_to_hdu(axis, position):
             f"to_hdulist: the axis {axis.name!r} is a {type(axis).__name__}; the layout holds "
             "MapAxis and LabelMapAxis."
         )
-    hdu = fits.BinTableHDU.from_columns([column], name=name)
+    hdu = fits.BinTableHDU.from_columns([column], name=f"{AXIS_PREFIX}{axis.name.upper()}")
     hdu.header.update(cards)
     return hdu
 
@@ -264,8 +264,8 @@ def from_hdulist(hdulist, origin="HDUList"):
 
 def _read_axes(by_name, origin):
     """Axes in order; their HDUs are taken out of ``by_name``."""
-    names = list(AXIS_HDUS)
-    names += sorted(n for n in by_name if n.startswith("AXIS") and n[4:].isdigit())
+    names = [name for name in by_name if name.startswith(AXIS_PREFIX)]
+    names.sort(key=lambda name: by_name[name].header.get("AXNUM", -1))
     axes = []
     for position, name in enumerate(names):
         hdu = by_name.pop(name)
@@ -283,9 +283,9 @@ def _read_axes(by_name, origin):
         raise ValueError(f"{origin}: the first axes are {found}, expected norm, mass, channel.")
     masses = axes[1]
     if not masses.unit.is_equivalent("GeV"):
-        raise ValueError(f"{origin}, HDU MASS: the unit is {masses.unit}, expected one of energy.")
+        raise ValueError(f"{origin}, HDU AXIS_MASS: the unit is {masses.unit}, expected one of energy.")
     if not (masses._nodes > 0).all():
-        raise ValueError(f"{origin}, HDU MASS: masses must be positive, got {masses._nodes.min()}.")
+        raise ValueError(f"{origin}, HDU AXIS_MASS: masses must be positive, got {masses._nodes.min()}.")
     return axes
 
 
@@ -337,7 +337,8 @@ def _read_meta(hdu, header, origin):
         text = str(hdu.data["json"][0])
         meta = CastroMetaData.from_json_dict(json.loads(text))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{where}: the metadata are damaged ({error}).") from None
+        text = " ".join(str(error).split())
+        raise ValueError(f"{where}: the metadata are damaged ({text}).") from None
     for keyword, value in (("PROCESS", meta.process), ("OBJECT", meta.target)):
         found = header.get(keyword)
         if found is not None and str(found).strip() != str(value).strip():

@@ -50,7 +50,7 @@ COLUMNS = {
     "extension_err_dex": "width of log10 of the extension in dex",
     "extension_errn_dex": "width of log10 of the extension below in dex",
     "extension_errp_dex": "width of log10 of the extension above in dex",
-    "profile": "halo profile, as JSON",
+    "profile": "halo profile: its type, or JSON with type and parameters",
     "reference": "where the factors are from",
 }
 WIDTHS = {
@@ -352,13 +352,17 @@ def _profiles(table, names, where):
         if empty or value is None or (isinstance(value, str) and not value.strip()):
             profiles.append(None)
             continue
-        try:
-            profile = json.loads(value) if isinstance(value, str) else value
-        except json.JSONDecodeError:
-            profile = {"type": value} if "{" not in value else None
+        profile = value
+        if isinstance(value, str):
+            try:
+                is_json = value.lstrip().startswith("{")
+                profile = json.loads(value) if is_json else {"type": value.strip()}
+            except json.JSONDecodeError:
+                profile = None
         if not isinstance(profile, dict):
             raise ValueError(
-                f"{where}, row {i + 1} ({names[i]}): profile must be a type or JSON, got {value!r}."
+                f"{where}, row {i + 1} ({names[i]}): profile must be a type such as NFW, or JSON "
+                f"with the type and parameters; got {value!r}."
             )
         profiles.append(profile)
     return profiles
@@ -414,8 +418,12 @@ def _row(target):
     for name, (_, low, high) in WIDTHS.items():
         if isinstance(row.get(name), list):
             row[low], row[high] = row.pop(name)
-    if "profile" in row:
-        row["profile"] = json.dumps(row["profile"], ensure_ascii=False)
+    profile = row.get("profile")
+    if profile is not None:
+        kind = profile.get("type")
+        is_simple = list(profile) == ["type"] and isinstance(kind, str) and kind == kind.strip()
+        is_simple = is_simple and kind and not kind.startswith("{")
+        row["profile"] = kind if is_simple else json.dumps(profile, ensure_ascii=False)
     return row
 
 

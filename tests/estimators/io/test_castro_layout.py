@@ -99,11 +99,11 @@ def test_layout_is_the_documented_one(tmp_path, make_castro):
     with fits.open(tmp_path / "a.fits") as hdus:
         assert hdus[0].header["HDUCLAS1"] == "CASTROMAPS"
         assert hdus[0].header["OBJECT"] == "Segue1"
-        assert [hdu.name for hdu in hdus[1:5]] == ["NORM", "MASS", "CHANNEL", "META"]
+        assert [hdu.name for hdu in hdus[1:5]] == ["AXIS_NORM", "AXIS_MASS", "AXIS_CHANNEL", "META"]
         assert hdus["STAT_SCAN"].data.shape == (2, 3, 322)  # channel, mass, norm
         assert u.Unit(hdus["REFERENCE"].header["BUNIT"]) == "cm3 s-1"
-        assert hdus["MASS"].columns[0].unit == "GeV"
-        assert list(hdus["CHANNEL"].data["label"]) == ["b", "tau"]
+        assert hdus["AXIS_MASS"].columns[0].unit == "GeV"
+        assert list(hdus["AXIS_CHANNEL"].data["label"]) == ["b", "tau"]
         assert json.loads(hdus["META"].data["json"][0])["log10_jfactor"] == 19.36
         assert all("CHECKSUM" in hdu.header for hdu in hdus)
 
@@ -200,21 +200,21 @@ def duplicate(hdus):
 
 
 DAMAGE = {
-    "missing axis": (remove("MASS"), "missing HDU MASS"),
+    "missing axis": (remove("AXIS_MASS"), "missing HDU AXIS_MASS"),
     "missing scan": (remove("STAT_SCAN"), "missing HDU STAT_SCAN"),
     "missing metadata": (remove("META"), "missing HDU META"),
     "wrong shape": (set_data("STAT_SCAN", lambda d: d[:, :2]), r"STAT_SCAN: expected the shape"),
     "transposed": (set_data("TS", lambda d: d.T.copy()), r"HDU TS: expected the shape"),
     "nan in the scan": (set_data("STAT_SCAN", with_nan((0, 1, 7))), "must be finite"),
-    "nan in the masses": (set_column("MASS", with_nan(1)), r"HDU MASS, row 1 .*finite"),
+    "nan in the masses": (set_column("AXIS_MASS", with_nan(1)), r"HDU AXIS_MASS, row 1 .*finite"),
     "nan in the reference": (set_data("REFERENCE", with_nan((0, 0))), "reference"),
-    "unsorted masses": (set_column("MASS", swap), r"HDU MASS, row 1 .*ascend"),
-    "unsorted norms": (set_column("NORM", swap), r"HDU NORM, row 1 .*ascend"),
-    "duplicated mass": (set_column("MASS", double), r"HDU MASS, row 1 .*ascend"),
+    "unsorted masses": (set_column("AXIS_MASS", swap), r"HDU AXIS_MASS, row 1 .*ascend"),
+    "unsorted norms": (set_column("AXIS_NORM", swap), r"HDU AXIS_NORM, row 1 .*ascend"),
+    "duplicated mass": (set_column("AXIS_MASS", double), r"HDU AXIS_MASS, row 1 .*ascend"),
     "duplicated quantity": (duplicate, "HDU TS comes twice"),
-    "duplicated channel": (set_column("CHANNEL", double), "HDU CHANNEL.*differ"),
-    "norm without 0": (set_column("NORM", lambda v: v + 1), "begin with 0"),
-    "wrong mass unit": (set_key("MASS", "TUNIT1", "cm"), "HDU MASS.*unit"),
+    "duplicated channel": (set_column("AXIS_CHANNEL", double), "HDU AXIS_CHANNEL.*differ"),
+    "norm without 0": (set_column("AXIS_NORM", lambda v: v + 1), "begin with 0"),
+    "wrong mass unit": (set_key("AXIS_MASS", "TUNIT1", "cm"), "HDU AXIS_MASS.*unit"),
     "garbage unit": (set_key("REFERENCE", "BUNIT", "furlong2"), "HDU REFERENCE.*not a unit"),
     "wrong unit": (set_key("REFERENCE", "BUNIT", "s-1"), "reference: the unit"),
     "wrong status": (set_data("STATUS", lambda d: d + 7), "status"),
@@ -222,8 +222,8 @@ DAMAGE = {
     "foreign hdu": (
         lambda hdus: hdus.append(fits.ImageHDU(np.zeros(3), name="FOO")), "unknown HDU FOO",
     ),
-    "empty axis": (set_data("CHANNEL", lambda d: d[:0]), "CHANNEL: the axis has no rows"),
-    "renumbered axis": (set_key("MASS", "AXNUM", 0), "AXNUM"),
+    "empty axis": (set_data("AXIS_CHANNEL", lambda d: d[:0]), "AXIS_CHANNEL: the axis has no rows"),
+    "renumbered axis": (set_key("AXIS_MASS", "AXNUM", 0), "AXNUM"),
     "garbled metadata": (
         set_column("META", lambda v: np.char.replace(v, '"', "'")), "HDU META.*damaged",
     ),
