@@ -42,7 +42,10 @@ CASTRO_FORMATS = {
     "gloryduck": _gloryduck,
     "lklcom": _lklcom,
 }
-"""Modules with ``identify(source)``, ``read(source)`` and ``write(castro, path)`` by name."""
+"""Modules by name, with ``identify(source)``, ``read(source)`` and ``write(castro, path)``.
+
+Formats that make several files have ``plan_files(castro, path)`` instead of ``write``.
+"""
 
 FITS_SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
@@ -176,12 +179,13 @@ def write_castro(castro, path, format=None, overwrite=False, **kwargs):
                 f"format=, one of {', '.join(CASTRO_FORMATS)}."
             )
     module = _format(format)
-    parts = [(castro, path)]
-    if hasattr(module, "split"):
-        parts = module.split(castro, path, **kwargs)
-    for _, target in parts:
+    if hasattr(module, "plan_files"):
+        files = module.plan_files(castro, path, **kwargs)
+    else:
+        files = [(path, lambda temporary: module.write(castro, temporary, **kwargs))]
+    for target, _ in files:
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target} exists already: pass overwrite=True to replace it.")
-    for part, target in parts:
+    for target, write in files:
         with atomic_path(target, overwrite) as temporary:
-            module.write(part, temporary, **kwargs)
+            write(temporary)

@@ -221,7 +221,7 @@ def common_strengths(castro, path):
     strength : array, shape (n_norm,)
         Ascending, positive [cm3 s-1 or s-1].
     stat : array, shape (n_channel, n_mass, n_norm)
-        Relative to the minimum of each profile; 0 where there is no information.
+        Relative to the lowest value of each profile; 0 where there is no information.
 
     Raises
     ------
@@ -238,8 +238,9 @@ def common_strengths(castro, path):
         strength, stat = known[0] * castro.norm_axis.center.value[1:], scan[..., 1:]
     else:
         strength, stat = _on_one_grid(castro, path)
-    stat = np.where(empty[..., None], 0.0, stat)
-    zero = np.where(empty, 0.0, scan[..., 0])
+    lowest = stat.min(axis=-1)
+    stat = np.where(empty[..., None], 0.0, stat - lowest[..., None])
+    zero = np.where(empty, 0.0, scan[..., 0] - lowest)
     # readers continue the first two points to zero signal: make sure that gives what it was
     slope = (stat[..., 1] - stat[..., 0]) / (strength[1] - strength[0])
     if np.abs(stat[..., 0] - slope * strength[0] - zero).max() > ZERO_MATCH:

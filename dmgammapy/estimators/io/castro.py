@@ -283,9 +283,13 @@ def _read_axes(by_name, origin):
         raise ValueError(f"{origin}: the first axes are {found}, expected norm, mass, channel.")
     masses = axes[1]
     if not masses.unit.is_equivalent("GeV"):
-        raise ValueError(f"{origin}, HDU AXIS_MASS: the unit is {masses.unit}, expected one of energy.")
+        raise ValueError(
+            f"{origin}, HDU AXIS_MASS: the unit is {masses.unit}, expected one of energy."
+        )
     if not (masses._nodes > 0).all():
-        raise ValueError(f"{origin}, HDU AXIS_MASS: masses must be positive, got {masses._nodes.min()}.")
+        raise ValueError(
+            f"{origin}, HDU AXIS_MASS: masses must be positive, got {masses._nodes.min()}."
+        )
     return axes
 
 

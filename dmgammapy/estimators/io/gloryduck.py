@@ -8,6 +8,8 @@ information. The width of the J-factor is not part of the format.
 """
 
 import logging
+import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +29,8 @@ from ._tables import (
 )
 
 __all__ = [
-    "DESCRIPTION", "GLORYDUCK_CHANNELS", "identify", "parse_name", "read",
-    "read_gloryduck_channels", "split", "write",
+    "DESCRIPTION", "GLORYDUCK_CHANNELS", "identify", "parse_name", "plan_files", "read",
+    "read_gloryduck_channels",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -268,42 +270,8 @@ def read_gloryduck_channels(paths, **kwargs):
 # ---- writing -------------------------------------------------------------------------------------
 
 
-def split(castro, path, target=None, instrument=None, **kwargs):
-    """Parts to write, with their paths: one per channel where the path has ``{channel}``.
-
-    Parameters
-    ----------
-    castro : `~dmgammapy.estimators.CastroMaps`
-    path : `~pathlib.Path`
-        May hold ``{channel}``, ``{target}`` and ``{instrument}``.
-    target, instrument : str, optional
-        Names in this format. Default is those of the result.
-    **kwargs
-        Ignored.
-
-    Returns
-    -------
-    parts : list of (`~dmgammapy.estimators.CastroMaps`, `~pathlib.Path`)
-    """
-    text = str(path)
-    if len(castro.channels) > 1 and "{channel}" not in text:
-        raise ValueError(
-            f"{path}: a Glory Duck file holds one channel, the result has {castro.channels}; put "
-            "{channel} into the path to write one file each, or pick one with "
-            "slice_by_coord({'channel': ...})."
-        )
-    names = _names(castro, target, instrument)
-    parts = []
-    for channel in castro.channels:
-        filled = text.replace("{channel}", GLORYDUCK_CHANNELS.get(channel, channel))
-        for key, value in zip(("target", "instrument"), names, strict=True):
-            filled = filled.replace(f"{{{key}}}", str(value))
-        parts.append((castro.slice_by_coord({"channel": channel}), Path(filled)))
-    return parts
-
-
-def write(castro, path, target=None, instrument=None, check_name=True):
-    """Write one channel.
+def plan_files(castro, path, target=None, instrument=None, check_name=True):
+    """Files to write, one per channel, all on the same signal strengths.
 
     Numbers are written with all their digits. The J-factor width and the absolute likelihood are
     not part of the format.
@@ -311,40 +279,61 @@ def write(castro, path, target=None, instrument=None, check_name=True):
     Parameters
     ----------
     castro : `~dmgammapy.estimators.CastroMaps`
-        With one channel, before any J treatment.
+        Before any J treatment.
     path : `~pathlib.Path`
         ``<channel>_<target>_<instrument>[_<simulation>].txt``: only the name says what is inside.
+        May hold ``{channel}``, ``{target}`` and ``{instrument}``; with several channels it must
+        hold the first.
     target, instrument : str, optional
         Names in this format, where those of the result can't be part of a file name.
     check_name : bool
         Refuse a file name that does not say what is inside. Default is True.
+
+    Returns
+    -------
+    files : list of (path, function)
+        The function writes the file to the path it is given.
     """
-    name = Path(path).name
-    require_untreated(castro, name, "a Glory Duck table")
+    require_untreated(castro, path, "a Glory Duck table")
+    if len(castro.channels) > 1 and "{channel}" not in str(path):
+        raise ValueError(
+            f"{path}: a Glory Duck file holds one channel, the result has {castro.channels}; put "
+            "{channel} into the path to write one file each, or pick one with "
+            "slice_by_coord({'channel': ...})."
+        )
     if castro.meta.log10_jfactor is None:
-        raise ValueError(f"{name}: the format needs J; set castro.meta.log10_jfactor.")
-    if check_name:
-        _check_name(name, castro.channels[0], *_names(castro, target, instrument))
-    strength, stat = common_strengths(castro, name)
+        raise ValueError(f"{path}: the format needs J; set castro.meta.log10_jfactor.")
     if castro.meta.prior is not None:
-        log.info("%s: the width of the J-factor is not part of the format.", name)
+        log.info("%s: the width of the J-factor is not part of the format.", path)
+    target, instrument = target or castro.meta.target, instrument or castro.meta.instrument
+    strength, stat = common_strengths(castro, path)
     masses = castro.masses.to_value("GeV")
-    lines = [" ".join([repr(float(castro.meta.log10_jfactor)), *(f"{m:.15g}" for m in masses)])]
-    for s, row in zip(strength[::-1], stat[0].T[::-1], strict=True):
-        lines.append(" ".join([f"{s:.15g}", *(_number(v) for v in row)]))
-    Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
+    header = [repr(float(castro.meta.log10_jfactor)), *(_number(m) for m in masses)]
+    files = []
+    for channel, rows in zip(castro.channels, stat, strict=True):
+        filled = str(path).replace("{channel}", GLORYDUCK_CHANNELS.get(channel, channel))
+        filled = filled.replace("{target}", str(target)).replace("{instrument}", str(instrument))
+        if check_name:
+            _check_name(filled, channel, target, instrument)
+        files.append((Path(filled), partial(_write_table, header, strength, rows)))
+    return files
 
 
-def _names(castro, target, instrument):
-    """Target and instrument as the format calls them."""
-    return target or castro.meta.target, instrument or castro.meta.instrument
+def _write_table(header, strength, stat, path):
+    lines = [" ".join(header)]
+    for s, row in zip(strength[::-1], stat.T[::-1], strict=True):
+        lines.append(" ".join([_number(s), *(_number(v) for v in row)]))
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
 def _number(value):
-    return "0" if value == 0 else repr(float(value))
+    """Shortest text of a number, without the rounding that arithmetic left in its last bits."""
+    value = float(value)
+    short = f"{value:.12g}"
+    return short if abs(float(short) - value) <= 2 * math.ulp(value) else repr(value)
 
 
-def _check_name(name, channel, target, instrument):
+def _check_name(path, channel, target, instrument):
     word = GLORYDUCK_CHANNELS.get(channel, channel)
     remedy = f"name it {word}_{target}_{instrument}.txt"
     if not target or not instrument or "_" in target or "_" in instrument:
@@ -353,11 +342,11 @@ def _check_name(name, channel, target, instrument):
             "instrument= without underscore for the name"
         )
     try:
-        found = parse_name(name)[:3]
+        found = parse_name(path)[:3]
     except ValueError:
         found = None
     if found != (channel, target, instrument):
         raise ValueError(
-            f"{name}: the file name must tell channel, target and instrument, as {GRAMMAR}: "
+            f"{path}: the file name must tell channel, target and instrument, as {GRAMMAR}: "
             f"{remedy}, or pass check_name=False."
         )

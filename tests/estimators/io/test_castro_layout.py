@@ -37,7 +37,9 @@ def test_round_trip(tmp_path, make_castro, assert_identical):
     np.testing.assert_allclose(back.sigmav_ul.quantity.value[0, :, 0, 0], expected, rtol=1e-4)
 
 
-def test_round_trip_of_lattice_decay_and_gzip(tmp_path, make_castro, make_stacked, assert_identical):
+def test_round_trip_of_lattice_decay_and_gzip(
+    tmp_path, make_castro, make_stacked, assert_identical
+):
     stacked = make_stacked(channels=["b", "tau"])
     stacked.write(tmp_path / "a.fits.gz")
     assert_identical(stacked, CastroMaps.read(tmp_path / "a.fits.gz"))
