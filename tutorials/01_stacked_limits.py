@@ -29,6 +29,7 @@
 
 # %%
 import os
+import tempfile
 from pathlib import Path
 
 import astropy.units as u
@@ -181,10 +182,12 @@ if real:
 # text table (one channel each) or in dmpipe's layout, and the limits alone as a table.
 
 # %%
-combined.write("combined.fits", overwrite=True)
-again = CastroMaps.read("combined.fits")
+results = Path(tempfile.mkdtemp())
+combined.write(results / "combined.fits")
+again = CastroMaps.read(results / "combined.fits")
 assert np.array_equal(again.stat_scan.data, combined.stat_scan.data)
 
 draco_b = castros[targets.names.index("draco")].slice_by_coord({"channel": "b"})
-draco_b.write("bb_draco_LAT.txt", format="gloryduck", overwrite=True)
+draco_b.write(results / "bb_draco_fermi-lat.txt", format="gloryduck")
+combined.write(results / "combined_dmpipe.fits", format="dmpipe")
 combined.to_table()[:5]

@@ -4,6 +4,8 @@ import numpy as np
 
 __all__ = ["CastroPlots"]
 
+FAR_STAT = 50.0
+
 
 class CastroPlots:
     """Mixin with the plots; they call the functions of `dmgammapy.visualization`."""
@@ -58,7 +60,9 @@ class CastroPlots:
         grid = np.geomspace(low, high, 400)
         stat = np.full((len(one.masses), len(grid)), np.nan)
         for i in np.flatnonzero(informative):
-            stat[i] = np.interp(grid, scan.value[i], one.delta_stat[0, i], right=np.nan)
+            last = one.delta_stat[0, i, -1]
+            beyond = last if last > FAR_STAT else np.nan  # off the colour scale anyway
+            stat[i] = np.interp(grid, scan.value[i], one.delta_stat[0, i], right=beyond)
         ax = plot_stat_map(one.masses, grid * unit, stat, ul=limit, ax=ax, **kwargs)
         ax.set_title(f"{self._title}, {channel_latex(one.channels[0])}")
         return ax

@@ -128,7 +128,9 @@ def check_quantity(name, value, unit, zero=False):
             f"{name} must be one finite value, got {value}; use None if it is unknown."
         )
     if quantity.value < 0 or (quantity.value == 0 and not zero):
-        raise ValueError(f"{name} must {'not be negative' if zero else 'be positive'}, got {value}.")
+        raise ValueError(
+            f"{name} must {'not be negative' if zero else 'be positive'}, got {value}."
+        )
     return quantity
 
 

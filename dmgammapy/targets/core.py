@@ -120,7 +120,10 @@ class Target:
     def _checked(self):
         for factor, unit in UNITS.items():
             yield factor, check.check_factor(factor, getattr(self, factor), unit)
-            yield f"{factor}_err", check.check_widths(f"{factor}_err", getattr(self, f"{factor}_err"))
+            yield (
+                f"{factor}_err",
+                check.check_widths(f"{factor}_err", getattr(self, f"{factor}_err")),
+            )
         yield (
             "extension_err_dex",
             check.check_widths("extension_err_dex", self.extension_err_dex),
@@ -308,7 +311,9 @@ class Target:
         value = self._require_jfactor(process)
         factor, _, width = self._factor(process)
         if spatial not in ("point", None):
-            raise ValueError(f"target {self.name}: spatial must be 'point' or None, got {spatial!r}.")
+            raise ValueError(
+                f"target {self.name}: spatial must be 'point' or None, got {spatial!r}."
+            )
         prior = None if width is None else self.jfactor_prior(process)
         arguments = {"redshift": redshift, "spectra": spectra, factor: value}
         if process == "annihilation":

@@ -19,7 +19,7 @@ LONGITUDES = np.arange(-150, 151, 30)
 # where a label may go: directions in degrees, distances in points
 DIRECTIONS = (0, 180, 35, 145, -35, -145, 90, -90, 65, -65, 115, -115)
 DISTANCES = (7, 12, 18, 26, 36, 48)
-LINE_FROM = 12  # points; labels further away get a line
+LINE_FROM = 8  # points; labels further away get a line
 
 
 def plot_sky(

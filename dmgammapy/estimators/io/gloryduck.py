@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 DESCRIPTION = "Glory Duck table, text (line 1: log10 J and masses; then sigmav and -2 ln L)"
 GRAMMAR = "<channel>_<target>_<instrument>[_<simulation>].txt"
 
+STAT_NOISE = 1e-15  # what subtracting the minimum of stat leaves
 DOUBLED = ("e", "mu", "tau", "q", "u", "d", "s", "c", "b", "t", "W", "Z", "g", "gamma", "h")
 GLORYDUCK_CHANNELS = {name: 2 * name for name in DOUBLED}
 """Channel names in files of this kind, where they differ from the canonical ones."""
@@ -322,15 +323,15 @@ def plan_files(castro, path, target=None, instrument=None, check_name=True):
 def _write_table(header, strength, stat, path):
     lines = [" ".join(header)]
     for s, row in zip(strength[::-1], stat.T[::-1], strict=True):
-        lines.append(" ".join([_number(s), *(_number(v) for v in row)]))
+        lines.append(" ".join([_number(s), *(_number(v, STAT_NOISE) for v in row)]))
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
-def _number(value):
+def _number(value, noise=0.0):
     """Shortest text of a number, without the rounding that arithmetic left in its last bits."""
     value = float(value)
     short = f"{value:.12g}"
-    return short if abs(float(short) - value) <= 2 * math.ulp(value) else repr(value)
+    return short if abs(float(short) - value) <= 2 * math.ulp(value) + noise else repr(value)
 
 
 def _check_name(path, channel, target, instrument):

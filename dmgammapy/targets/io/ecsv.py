@@ -237,7 +237,9 @@ def _converted(table, name, values, unit, wanted, where):
 def _quantities(table, name, names, where):
     values, unit = _numbers(table, name, names, where)
     if unit is None and not np.isnan(values).all():
-        raise ValueError(f"{where}: column {name} has no unit; expected one like {FIELD_UNITS[name]}.")
+        raise ValueError(
+            f"{where}: column {name} has no unit; expected one like {FIELD_UNITS[name]}."
+        )
     wanted = FIELD_UNITS[name]
     values = _converted(table, name, values, unit or wanted, wanted, where)
     return [None if np.isnan(value) else value * wanted for value in values]
@@ -247,7 +249,9 @@ def _positions(table, names, where):
     if "position" in table.colnames:
         column = table["position"]
         if not isinstance(column, SkyCoord) or "ra" in table.colnames:
-            raise ValueError(f"{where}: give either ra and dec or a column 'position' of coordinates.")
+            raise ValueError(
+                f"{where}: give either ra and dec or a column 'position' of coordinates."
+            )
         return list(column)
     given = [name for name in ("ra", "dec") if name in table.colnames]
     if not given:
@@ -291,7 +295,9 @@ def _factors(table, factor, names, where):
         return None
     values, unit = _numbers(table, linear, names, where, nan_ok=False)
     if unit is None:
-        raise ValueError(f"{where}: column {linear} has no unit; expected one like {UNITS[factor]}.")
+        raise ValueError(
+            f"{where}: column {linear} has no unit; expected one like {UNITS[factor]}."
+        )
     scale = _factor_scale(unit, factor, where, linear)
     if (values <= 0).any():
         i = int(np.flatnonzero(values <= 0)[0])

@@ -114,8 +114,9 @@ def test_channels_in_one_go(make_castro, tmp_path):
 
 
 def test_channels_with_different_masses(make_castro, tmp_path):
-    make_castro().write(tmp_path / "bb_Segue1_IACT.txt", format="gloryduck")
-    make_castro(channels=["t"], masses=[1000, 3000] * u.GeV).write(
+    grid = np.append(0, np.geomspace(1e-32, 1e-22, 321))
+    make_castro(grid=grid).write(tmp_path / "bb_Segue1_IACT.txt", format="gloryduck")
+    make_castro(channels=["t"], masses=[1000, 3000] * u.GeV, grid=grid).write(
         tmp_path / "tt_Segue1_IACT.txt", format="gloryduck"
     )
     back = read_gloryduck_channels(sorted(tmp_path.iterdir()))
