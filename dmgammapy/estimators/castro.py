@@ -121,10 +121,25 @@ class CastroEstimator(Estimator):
 
     Examples
     --------
-    See the tutorial; in short::
+    One energy bin with 3 counts over an expected background of 2.5; norm 1 is 1 count:
 
-        castros = CastroEstimator([10, 100] * u.GeV, ["b", "tau"]).run(datasets)
-        castros[0].sigmav_ul
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from dmgammapy.datasets import SEDLikelihoodDataset
+    >>> from dmgammapy.estimators import CastroEstimator
+    >>> from dmgammapy.targets import Target
+    >>> norm = np.linspace(0, 12, 25)
+    >>> stat = 2 * (norm - 3 * np.log(2.5 + norm))
+    >>> target = Target("draco", log10_jfactor=18.8, log10_jfactor_err=0.16)
+    >>> dataset = SEDLikelihoodDataset(
+    ...     [1, 10] * u.GeV, [norm], [stat - stat.min()], ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"),
+    ...     models=target.to_models(mass="100 GeV", channel="b"),
+    ... )
+    >>> castro = CastroEstimator([10, 100] * u.GeV, ["b", "tau"]).run(dataset)
+    >>> castro.sigmav_ul.quantity.shape
+    (2, 2, 1, 1)
+    >>> print(castro.meta.target, castro.meta.log10_jfactor)
+    draco 18.8
     """
 
     tag = "CastroEstimator"
@@ -256,6 +271,18 @@ class CastroEstimator(Estimator):
             )
         if not keep.all():
             notes.append(f"{name}: energy bins {np.flatnonzero(~keep).tolist()} are masked.")
+        unused = dataset.scans.norm_min[keep] < 0
+        if unused.any():
+            notes.append(
+                f"{name}: the signal is bounded at zero; what {unused.sum()} energy bins have at "
+                "negative norm is not used."
+            )
+        late = dataset.scans.norm_min[keep] > 0
+        if late.any():
+            notes.append(
+                f"{name}: the scans of {late.sum()} energy bins begin above norm 0, where they "
+                "are extrapolated; TS is uncertain by it."
+            )
         for note in notes:
             log.info(note)
         meta = CastroMetaData(

@@ -100,7 +100,7 @@ def make_position(ra, dec):
         raise ValueError(f"ra and dec must both be finite, got {ra} and {dec}.")
     if not (-360 <= ra <= 360 and -90 <= dec <= 90):
         raise ValueError(
-            f"ra must lie within -360 and 360 deg and dec within -90 and 90 deg, got {ra} and {dec}."
+            f"ra must lie within +-360 deg and dec within +-90 deg, got ra {ra} and dec {dec}."
         )
     return SkyCoord(ra, dec, unit="deg", frame="icrs")
 

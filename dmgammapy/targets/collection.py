@@ -1,16 +1,14 @@
 """Targets in a row: `Targets`."""
 
-import fnmatch
-import logging
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
-from astropy.coordinates import Angle, SkyCoord
 
 from dmgammapy.utils import atomic_path
 
 from ._names import UnknownNameError, closest_first
+from ._plots import TargetPlots
+from ._select import select_targets
 from .bundled import bundled_rosters, bundled_targets, find_target
 from .core import Target, factor_name
 from .io.ecsv import targets_from_table, to_qtable, write_ecsv
@@ -20,10 +18,8 @@ from .rosters import split_key
 
 __all__ = ["Targets"]
 
-log = logging.getLogger(__name__)
 
-
-class Targets:
+class Targets(TargetPlots):
     """A list of targets that is also indexed by name.
 
     A target may be there in several versions (J-factors of different papers); then it is indexed
@@ -356,40 +352,14 @@ class Targets:
         >>> targets.select(max_distance="40 kpc").names
         ['segue_1', 'ursa_major_II', 'willman_1']
         """
-        factor = factor_name(process)
-        kept = list(self._targets)
-        if names is not None:
-            kept = self._matching(kept, names)
-        if version is not None:
-            patterns = [version] if isinstance(version, str) else list(version)
-            kept = [t for t in kept if t.version and _fits(t.version, patterns)]
-        if has_jfactor is not None:
-            kept = [t for t in kept if t.has_jfactor(process) is bool(has_jfactor)]
-        if has_jfactor_err is not None:
-            known = {t.key: getattr(t, f"{factor}_err") is not None for t in kept}
-            kept = [t for t in kept if known[t.key] is bool(has_jfactor_err)]
-        if min_log10_jfactor is not None:
-            kept = _where(kept, factor, lambda value: value >= float(min_log10_jfactor))
-        if max_distance is not None:
-            limit = _as_quantity("max_distance", max_distance, "kpc")
-            kept = _where(kept, "distance", lambda value: value <= limit)
-        if (center is None) != (radius is None):
-            raise ValueError("center and radius belong together; one is absent.")
-        if center is not None:
-            if not isinstance(center, SkyCoord) or not center.isscalar:
-                raise ValueError(f"center must be a single SkyCoord, got {center!r}.")
-            limit = _as_quantity("radius", Angle(radius), "deg")
-            kept = _where(kept, "position", lambda value: value.separation(center) <= limit)
-        return Targets(kept)
-
-    def _matching(self, targets, names):
-        patterns = [names] if isinstance(names, str) else list(names)
-        for pattern in patterns:
-            if not any(_fits(t.name, [pattern]) or t.key == pattern for t in targets):
-                raise UnknownNameError(
-                    f"no target {pattern!r}; there are {closest_first(pattern, self.names)}."
-                )
-        return [t for t in targets if _fits(t.name, patterns) or t.key in patterns]
+        return Targets(
+            select_targets(
+                self._targets, factor_name(process), names=names, version=version,
+                has_jfactor=has_jfactor, has_jfactor_err=has_jfactor_err,
+                min_log10_jfactor=min_log10_jfactor, max_distance=max_distance, center=center,
+                radius=radius,
+            )
+        )  # fmt: skip
 
     def merge(self, other, keep="error"):
         """Join with other targets, each name once.
@@ -436,73 +406,6 @@ class Targets:
                 )
             merged.append(new)
         return Targets(merged + [target for target in other if target.name not in mine])
-
-    def plot_sky(self, ax=None, **kwargs):
-        """Draw the targets on the sky, in Galactic coordinates.
-
-        Parameters
-        ----------
-        ax : `~matplotlib.axes.Axes`, optional
-            With an all-sky projection. Default is a new one.
-        **kwargs : dict
-            As for `~dmgammapy.visualization.plot_sky`.
-
-        Returns
-        -------
-        ax : `~matplotlib.axes.Axes`
-
-        Raises
-        ------
-        ValueError
-            If no target has a position.
-        """
-        from dmgammapy.visualization import plot_sky
-
-        placed = [target for target in self._targets if target.position is not None]
-        if not placed:
-            raise ValueError("no target has a position; there is nothing to draw.")
-        galactic = SkyCoord([target.position for target in placed]).galactic
-        unplaced = [target.label for target in self._targets if target.position is None]
-        values = [_or_nan(target.log10_jfactor) for target in placed]
-        labels = [target.label for target in placed]
-        return plot_sky(
-            galactic.l, galactic.b, labels, values, ax=ax, without_position=unplaced, **kwargs
-        )
-
-    def plot_jfactors(self, ax=None, process="annihilation", **kwargs):
-        """Draw J-factors and their widths, the largest on top.
-
-        Parameters
-        ----------
-        ax : `~matplotlib.axes.Axes`, optional
-            Default is the current one.
-        process : {"annihilation", "decay"}
-            J-factors or D-factors. Default is "annihilation".
-        **kwargs : dict
-            As for `~dmgammapy.visualization.plot_jfactors`.
-
-        Returns
-        -------
-        ax : `~matplotlib.axes.Axes`
-
-        Raises
-        ------
-        ValueError
-            If no factor is known.
-        """
-        from dmgammapy.visualization import plot_jfactors
-
-        factor = factor_name(process)
-        values = np.array([_or_nan(getattr(t, factor)) for t in self._targets])
-        widths = [_or_nan(getattr(t, f"{factor}_err")) for t in self._targets]
-        widths = np.array([np.broadcast_to(width, 2) for width in widths])
-        names = self.names
-        unique = len(set(names)) == len(names)
-        labels = [t.label if unique else f"{t.label} ({t.version})" for t in self._targets]
-        kind = "J" if process == "annihilation" else "D"
-        return plot_jfactors(
-            labels, values, widths.reshape(-1, 2), ax=ax, **{"kind": kind} | kwargs
-        )
 
     def copy(self):
         """Copy of the list; targets themselves can't change."""
@@ -579,27 +482,3 @@ class Targets:
                 text += f" - {error[0]:g} + {error[1]:g}" if np.ndim(error) else f" +- {error:g}"
             lines.append(f"  {target.key:<{width}}  {text}")
         return "\n".join(lines)
-
-
-def _fits(name, patterns):
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _where(targets, field, condition):
-    """Targets whose value is known and fulfils the condition."""
-    unknown = [target.key for target in targets if getattr(target, field) is None]
-    if unknown:
-        log.info("left out because their %s is unknown: %s", field, ", ".join(unknown))
-    known = [target for target in targets if getattr(target, field) is not None]
-    return [target for target in known if condition(getattr(target, field))]
-
-
-def _as_quantity(name, value, unit):
-    try:
-        return u.Quantity(value).to(unit)
-    except (u.UnitConversionError, TypeError, ValueError):
-        raise ValueError(f"{name} must be a quantity in {unit}, got {value!r}.") from None
-
-
-def _or_nan(value):
-    return np.nan if value is None else value

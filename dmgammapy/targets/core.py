@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, fields, replace
 
 import astropy.units as u
-import numpy as np
 from astropy.coordinates import SkyCoord
 
 from . import _checks as check
+from ._text import describe
 
 __all__ = ["FIELD_UNITS", "UNITS", "Target", "factor_name"]
 
@@ -464,46 +464,8 @@ class Target:
         return f"Target({text})"
 
     def __str__(self):
-        rows = [("Version", self.version), ("Kind", self.kind)]
-        if self.position is not None:
-            ra, dec = self.position.ra.deg, self.position.dec.deg
-            rows.append(("Position", f"ra {ra:.4f} deg, dec {dec:.4f} deg"))
-        rows += [
-            ("Distance", _with_error(self.distance, self.distance_err)),
-            ("log10 J", _log_text(self.log10_jfactor, self.log10_jfactor_err, "GeV2 cm-5")),
-            ("log10 D", _log_text(self.log10_dfactor, self.log10_dfactor_err, "GeV cm-2")),
-            ("Extension", None if self.extension is None else f"{self.extension:.3g}"),
-            ("Profile", None if self.profile is None else _profile_text(self.profile)),
-            ("Reference", self.reference),
-            ("Missing", ", ".join(self.missing()) or None),
-        ]
-        lines = [f"Target {self.label}" + (f" ({self.name})" if self.title else "")]
-        lines += [f"  {key:<10}: {value}" for key, value in rows if value is not None]
-        return "\n".join(lines)
+        return describe(self)
 
 
 FIELDS = tuple(item.name for item in fields(Target))
 DICT_KEYS = tuple("ra, dec" if name == "position" else name for name in FIELDS)
-
-
-def _with_error(value, error):
-    if value is None:
-        return None
-    return f"{value:g}" if error is None else f"{value.value:g} +- {error:g}"
-
-
-def _log_text(value, width, unit):
-    if value is None:
-        return None
-    text = f"{value:g}"
-    if width is None:
-        text += ", width unknown"
-    elif np.ndim(width):
-        text += f" - {width[0]:g} + {width[1]:g}"
-    else:
-        text += f" +- {width:g}"
-    return f"{text} [{unit}]"
-
-
-def _profile_text(profile):
-    return ", ".join(f"{key} {value}" for key, value in profile.items())

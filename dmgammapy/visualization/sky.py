@@ -292,7 +292,7 @@ def _two_widths(widths, n):
     widths = np.asarray(widths, dtype=float)
     if widths.shape not in ((n,), (n, 2)):
         raise ValueError(
-            f"log10_jfactor_err must have the shape (n,) or (n, 2) with n = {n}, got {widths.shape}."
+            f"log10_jfactor_err must have the shape (n,) or (n, 2), n = {n}, got {widths.shape}."
         )
     if (widths < 0).any():
         raise ValueError("log10_jfactor_err must not be negative.")

@@ -41,8 +41,8 @@ def test_against_brute_force(make_counts, make_target, spectra):
             np.testing.assert_allclose(got[low], wanted[low], atol=2e-4)
             best = castro.sigmav.data[i, j, 0, 0]
             limit = castro.sigmav_ul.data[i, j, 0, 0]
-            exact = brentq(lambda s, best=best: stat(s) - stat(best) - 2.705543, limit / 3, limit * 3,
-                           rtol=1e-9)  # fmt: skip
+            level = stat(best) + 2.705543
+            exact = brentq(lambda s, y=level: stat(s) - y, limit / 3, limit * 3, rtol=1e-9)
             assert limit == pytest.approx(exact, rel=1e-4)
             assert castro.ts.data[i, j, 0, 0] == pytest.approx(max(zero - stat(best), 0), abs=1e-4)
 
@@ -276,3 +276,24 @@ class TestErrors:
     def test_wrong_type(self):
         with pytest.raises(TypeError, match="SEDLikelihoodDataset"):
             CastroEstimator([100] * u.GeV, ["b"]).run(["like_draco.txt"])
+
+
+def test_unused_parts_of_a_scan_are_noted(make_target):
+    def run(norm):
+        stat = (norm - 1) ** 2
+        dataset = SEDLikelihoodDataset(
+            [1, 10] * u.GeV,
+            [norm],
+            [stat],
+            ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"),
+            models=make_target().to_models("100 GeV", "b"),
+        )
+        return CastroEstimator([100] * u.GeV, ["b"]).run(dataset)
+
+    negative = run(np.linspace(-3, 5, 33))
+    assert "negative norm is not used" in negative.meta.notes[0]
+    late = run(np.linspace(0.5, 5, 19))
+    assert "begin above norm 0" in late.meta.notes[0]
+    # both are the same Gaussian, bounded at zero
+    for castro in (negative, late):
+        assert castro.ts.data.item() == pytest.approx(1, rel=1e-4)

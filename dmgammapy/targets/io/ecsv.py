@@ -19,6 +19,16 @@ from astropy.table import Column, MaskedColumn, QTable, Table
 
 from .._names import look_alike
 from ..core import FIELD_UNITS, UNITS, Target
+from ._cells import (
+    convert,
+    or_none,
+    place,
+    read_cells,
+    read_names,
+    read_numbers,
+    read_quantities,
+    read_texts,
+)
 
 __all__ = ["COLUMNS", "read_ecsv", "targets_from_table", "targets_to_table", "write_ecsv"]
 
@@ -113,11 +123,11 @@ def targets_from_table(table, where="table"):
         If a column or value is not valid.
     """
     _check_columns(table, where)
-    names = _names(table, where)
-    columns = {name: _texts(table, name, where) for name in TEXTS if name in table.colnames}
+    names = read_names(table, where)
+    columns = {name: read_texts(table, name, where) for name in TEXTS if name in table.colnames}
     columns["position"] = _positions(table, names, where)
     columns |= {
-        name: _quantities(table, name, names, where)
+        name: read_quantities(table, name, names, where)
         for name in FIELD_UNITS
         if name in table.colnames
     }
@@ -172,79 +182,6 @@ def _check_columns(table, where):
             raise ValueError(f"{where}: there is a column {given[0]} but no {value}.")
 
 
-def _cells(table, name):
-    """Values of a column, whether they are empty, and the unit."""
-    column = table[name]
-    mask = np.broadcast_to(np.asarray(getattr(column, "mask", False)), (len(table),))
-    plain = getattr(column, "unmasked", column)
-    plain = getattr(plain, "value", plain) if isinstance(column, u.Quantity) else plain
-    return np.ma.getdata(plain), mask, getattr(column, "unit", None)
-
-
-def _numbers(table, name, names, where, nan_ok=True):
-    """Floats, NaN where unknown, and the unit."""
-    values, mask, unit = _cells(table, name)
-    if values.dtype.kind not in "fiu":
-        if not all(mask):
-            raise ValueError(f"{where}: column {name} must hold numbers, not {values.dtype}.")
-        values = np.full(len(table), np.nan)
-    if values.ndim != 1:
-        raise ValueError(f"{where}: column {name} must hold one number per row.")
-    values = np.where(mask, np.nan, values.astype(float))
-    wrong = np.isinf(values) if nan_ok else ~np.isfinite(values) & ~mask
-    if wrong.any():
-        i = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"{where}, row {i + 1} ({names[i]}): {name} is {values[i]}; expected a finite number, "
-            "or an empty cell if it is unknown."
-        )
-    return values, unit
-
-
-def _or_none(values):
-    return [None if np.isnan(value) else float(value) for value in values]
-
-
-def _names(table, where):
-    values, mask, _ = _cells(table, "name")
-    names = []
-    for i, (value, empty) in enumerate(zip(values, mask, strict=True)):
-        if empty or not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{where}, row {i + 1}: the name must be a text that is not empty.")
-        names.append(str(value))
-    return names
-
-
-def _texts(table, name, where):
-    values, mask, _ = _cells(table, name)
-    texts = []
-    for i, (value, empty) in enumerate(zip(values, mask, strict=True)):
-        if not empty and not isinstance(value, str):
-            raise ValueError(f"{where}, row {i + 1}: {name} must be a text, got {value!r}.")
-        texts.append(None if empty or not value.strip() else str(value))
-    return texts
-
-
-def _converted(table, name, values, unit, wanted, where):
-    try:
-        return u.Quantity(values, unit).to_value(wanted)
-    except (u.UnitConversionError, TypeError):
-        raise ValueError(
-            f"{where}: column {name} has the unit {unit}; expected one like {wanted}."
-        ) from None
-
-
-def _quantities(table, name, names, where):
-    values, unit = _numbers(table, name, names, where)
-    if unit is None and not np.isnan(values).all():
-        raise ValueError(
-            f"{where}: column {name} has no unit; expected one like {FIELD_UNITS[name]}."
-        )
-    wanted = FIELD_UNITS[name]
-    values = _converted(table, name, values, unit or wanted, wanted, where)
-    return [None if np.isnan(value) else value * wanted for value in values]
-
-
 def _positions(table, names, where):
     if "position" in table.colnames:
         column = table["position"]
@@ -260,8 +197,8 @@ def _positions(table, names, where):
         raise ValueError(f"{where}: ra and dec belong together; there is only {given[0]}.")
     angles = []
     for name in given:
-        values, unit = _numbers(table, name, names, where)
-        angles.append(_converted(table, name, values, unit or u.deg, u.deg, where))
+        values, unit = read_numbers(table, name, names, where)
+        angles.append(convert(name, values, unit or u.deg, u.deg, where))
     positions = []
     for i, (ra, dec) in enumerate(zip(*angles, strict=True)):
         if np.isnan(ra) and np.isnan(dec):
@@ -269,7 +206,7 @@ def _positions(table, names, where):
             continue
         if not (np.isfinite(ra) and -90 <= dec <= 90 and abs(ra) <= 360):
             raise ValueError(
-                f"{where}, row {i + 1} ({names[i]}): ra {ra} deg and dec {dec} deg are no position."
+                f"{place(where, i, names)}: ra {ra} deg and dec {dec} deg are no position."
             )
         positions.append(SkyCoord(ra, dec, unit="deg"))
     return positions
@@ -278,7 +215,7 @@ def _positions(table, names, where):
 def _factors(table, factor, names, where):
     linear = FACTORS[factor]
     if factor in table.colnames:
-        values, unit = _numbers(table, factor, names, where, nan_ok=False)
+        values, unit = read_numbers(table, factor, names, where, nan_ok=False)
         if isinstance(unit, u.function.FunctionUnitBase):
             if not isinstance(unit, u.DexUnit):
                 raise ValueError(f"{where}: column {factor} has the unit {unit}; expected dex.")
@@ -290,10 +227,10 @@ def _factors(table, factor, names, where):
                 f"{where}: column {factor} has the unit {unit}; expected none, for the log10 of "
                 f"{UNITS[factor]}, or one like dex({u.Unit(UNITS[factor])})."
             )
-        return _or_none(values)
+        return or_none(values)
     if linear not in table.colnames:
         return None
-    values, unit = _numbers(table, linear, names, where, nan_ok=False)
+    values, unit = read_numbers(table, linear, names, where, nan_ok=False)
     if unit is None:
         raise ValueError(
             f"{where}: column {linear} has no unit; expected one like {UNITS[factor]}."
@@ -301,10 +238,8 @@ def _factors(table, factor, names, where):
     scale = _factor_scale(unit, factor, where, linear)
     if (values <= 0).any():
         i = int(np.flatnonzero(values <= 0)[0])
-        raise ValueError(
-            f"{where}, row {i + 1} ({names[i]}): {linear} must be positive, got {values[i]:g}."
-        )
-    return _or_none(np.log10(values * scale))
+        raise ValueError(f"{place(where, i, names)}: {linear} must be positive, got {values[i]:g}.")
+    return or_none(np.log10(values * scale))
 
 
 def _factor_scale(unit, factor, where, column):
@@ -327,22 +262,22 @@ def _widths(table, variants, names, where):
         return None
     columns = []
     for name in given:
-        values, unit = _numbers(table, name, names, where)
+        values, unit = read_numbers(table, name, names, where)
         if unit is not None and unit not in (u.dimensionless_unscaled, u.dex):
             raise ValueError(f"{where}: column {name} has the unit {unit}; widths are in dex.")
         if (values < 0).any():
             i = int(np.flatnonzero(values < 0)[0])
             raise ValueError(
-                f"{where}, row {i + 1} ({names[i]}): {name} must not be negative, got {values[i]:g}."
+                f"{place(where, i, names)}: {name} must not be negative, got {values[i]:g}."
             )
-        columns.append(_or_none(values))
+        columns.append(or_none(values))
     if len(columns) == 1:
         return columns[0]
     widths = []
     for i, (low, high) in enumerate(zip(*columns, strict=True)):
         if (low is None) != (high is None):
             raise ValueError(
-                f"{where}, row {i + 1} ({names[i]}): {given[0]} and {given[1]} belong together; one "
+                f"{place(where, i, names)}: {given[0]} and {given[1]} belong together; one "
                 "is unknown."
             )
         widths.append(None if low is None else (low, high))
@@ -352,7 +287,7 @@ def _widths(table, variants, names, where):
 def _profiles(table, names, where):
     if "profile" not in table.colnames:
         return None
-    values, mask, _ = _cells(table, "profile")
+    values, mask, _ = read_cells(table, "profile")
     profiles = []
     for i, (value, empty) in enumerate(zip(values, mask, strict=True)):
         if empty or value is None or (isinstance(value, str) and not value.strip()):
@@ -367,7 +302,7 @@ def _profiles(table, names, where):
                 profile = None
         if not isinstance(profile, dict):
             raise ValueError(
-                f"{where}, row {i + 1} ({names[i]}): profile must be a type such as NFW, or JSON "
+                f"{place(where, i, names)}: profile must be a type such as NFW, or JSON "
                 f"with the type and parameters; got {value!r}."
             )
         profiles.append(profile)
