@@ -154,7 +154,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         ValueError
             If shapes do not match, values are not finite, or an axis does not ascend.
         """
-        meta = CastroMetaData(**meta_values) if meta is None else meta
+        meta = CastroMetaData(**meta_values) if meta is None else meta.model_copy(deep=True)
         unit = STRENGTH_UNITS[meta.process]
         strength = u.Quantity(sigmav).to_value(unit)
         stat = np.array(stat, dtype=float)

@@ -145,6 +145,10 @@ def _take_axis(axis, index):
     """The bins ``index`` of an axis."""
     if isinstance(axis, LabelMapAxis):
         return LabelMapAxis([str(axis.center[i]) for i in index], name=axis.name)
+    if axis.node_type == "edges" and (np.diff(index) == 1).all():
+        return MapAxis.from_edges(
+            axis.edges[index[0] : index[-1] + 2], name=axis.name, interp=axis.interp
+        )
     return MapAxis.from_nodes(axis_nodes(axis)[index], name=axis.name, interp=axis.interp)
 
 

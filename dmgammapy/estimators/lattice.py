@@ -58,6 +58,11 @@ class LatticeProfiles:
     empty: np.ndarray
     extrapolated: np.ndarray
 
+    def __post_init__(self):
+        # the kernels trust this: a NaN would lead them out of their arrays
+        if not (np.isfinite(self.values).all() and np.isfinite(self.zero).all()):
+            raise ValueError("profiles on the lattice must be finite; this is a bug, report it.")
+
     @property
     def n_norm(self):
         """Number of nodes of each row."""
@@ -87,7 +92,8 @@ class LatticeProfiles:
         """
         first = (log10_nodes[0] + log10_reference) / step
         start = np.ceil(first - 1e-6).astype(np.int64)
-        n_norm = int(np.floor((log10_nodes[-1] - log10_nodes[0]) / step - 1e-6)) + 1
+        last = np.floor((log10_nodes[-1] + log10_reference) / step + 1e-9)
+        n_norm = int((last - start).min()) + 1
         wanted = log10_nodes[0] + np.arange(len(log10_nodes)) * step
         aligned = np.allclose(log10_nodes, wanted, rtol=0, atol=1e-7 * step) and np.allclose(
             first, start, rtol=0, atol=1e-6

@@ -5,9 +5,9 @@ import pickle
 import astropy.units as u
 import numpy as np
 import pytest
-from gammapy.maps import LabelMapAxis, RegionNDMap
+from gammapy.maps import LabelMapAxis, MapAxis, RegionNDMap
 
-from dmgammapy.estimators import CastroMaps, LimitStatus
+from dmgammapy.estimators import CastroMaps, CastroMetaData, LimitStatus
 
 GRID = np.append(0, 10.0 ** np.arange(-29, -20, 0.025)) * u.Unit("cm3 s-1")
 MASSES = [10, 100, 1000] * u.GeV
@@ -201,3 +201,19 @@ def test_bad_maps(castro):
         CastroMaps(maps | {"ts": sliced})
     with pytest.raises(AttributeError, match="no quantity 'ts'"):
         CastroMaps({k: v for k, v in maps.items() if k != "ts"}).ts  # noqa: B018
+
+
+def test_edges_of_an_extra_axis_survive_slicing(castro):
+    axis = MapAxis.from_edges([0, 1, 3], unit="yr", name="time")
+    both = CastroMaps.from_stack([castro, castro], axis)
+    first = both.slice_by_idx({"time": 1})
+    np.testing.assert_allclose(first.geom.axes["time"].edges.value, [1, 3])
+
+
+def test_the_callers_metadata_is_not_changed():
+    meta = CastroMetaData(target="draco")
+    grid = GRID[GRID.value > 2e-27]
+    stat = ((grid.value / 1e-26 - 5) ** 2).reshape(1, 1, -1)
+    noted = CastroMaps.from_scan(grid, stat, [10] * u.GeV, ["b"], meta=meta)
+    assert noted.meta.notes
+    assert meta.notes == []

@@ -251,8 +251,12 @@ def common_strengths(castro, path):
 
 
 def _on_one_grid(castro, path):
-    profiles = castro._to_lattice(castro._native_step)
-    step, n_norm = profiles.step, profiles.n_norm
+    steps = np.diff(np.log10(castro.norm_axis.center.value[1:]))
+    step = castro._native_step
+    if np.ptp(steps) > 1e-6 * step:  # a finer grid makes up for interpolating twice
+        step = 0.5 * float(np.median(steps))
+    profiles = castro._to_lattice(step)
+    n_norm = profiles.n_norm
     full = ~profiles.empty
     low, high = int(profiles.start[full].min()), int(profiles.stop[full].max())
     strength = 10.0 ** (step * np.arange(low, high))

@@ -82,7 +82,7 @@ def convert(name, values, unit, wanted, where):
     """Values in another unit."""
     try:
         return u.Quantity(values, unit).to_value(wanted)
-    except (u.UnitConversionError, TypeError):
+    except (u.UnitConversionError, TypeError, ValueError):
         raise ValueError(
             f"{where}: column {name} has the unit {unit}; expected one like {wanted}."
         ) from None

@@ -36,8 +36,9 @@ def parse_yaml(text, where):
     ValueError
         If it is empty, not valid, no mapping, or has a key twice.
     """
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             raise ValueError(f"{where}: the file is empty.")
@@ -56,7 +57,8 @@ def parse_yaml(text, where):
     except yaml.YAMLError as error:
         raise ValueError(f"{where}: not valid YAML: {error}.") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _check_keys(node, where, path):

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 TEXTS = ("title", "kind", "version", "reference")
 FACTORS = {"log10_jfactor": "jfactor", "log10_dfactor": "dfactor"}
 POWERS_OF_C = {"log10_jfactor": 4, "log10_dfactor": 2}  # energies, not masses
+COUNT = "n_targets"  # in the header of own files
 ALWAYS = ("log10_jfactor", "log10_jfactor_err")
 # columns that are written, in their order, with what their description says
 COLUMNS = {
@@ -100,7 +101,22 @@ def read_ecsv(path):
     except Exception as error:  # astropy raises many kinds for damaged files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise ValueError(f"{path}: not valid ECSV, perhaps cut off: {reason}") from None
+    _check_complete(table, text, path)
     return targets_from_table(table, str(path))
+
+
+def _check_complete(table, text, path):
+    """Own files say how many targets they hold, so that a cut is noticed."""
+    expected = table.meta.get(COUNT)
+    if expected is None:
+        return
+    if expected != len(table):
+        raise ValueError(
+            f"{path}: the header says {expected} targets but there are {len(table)}: the file is "
+            f"cut off, or was edited; then correct '{COUNT}' in its header."
+        )
+    if not text.endswith("\n"):
+        raise ValueError(f"{path}: the last line has no end; the file is cut off.")
 
 
 def targets_from_table(table, where="table"):
@@ -146,7 +162,15 @@ def targets_from_table(table, where="table"):
     return targets
 
 
+def _value_of(width):
+    """Column that a width belongs to."""
+    return width.removesuffix("_dex").removesuffix("_err")
+
+
 def _check_columns(table, where):
+    for factor, linear in FACTORS.items():
+        if f"{linear}_err" in table.colnames:
+            raise ValueError(f"{where}: {linear}_err can't be used; give {factor}_err in dex.")
     known = (*COLUMNS, *FACTORS.values(), "position")
     for name in table.colnames:
         if name not in known:
@@ -168,8 +192,6 @@ def _check_columns(table, where):
     for factor, linear in FACTORS.items():
         if factor in table.colnames and linear in table.colnames:
             raise ValueError(f"{where}: both {factor} and {linear} are given; keep one.")
-        if f"{linear}_err" in table.colnames:
-            raise ValueError(f"{where}: {linear}_err can't be used; give {factor}_err in dex.")
     for name, (one, low, high) in WIDTHS.items():
         given = [column for column in (one, low, high) if column in table.colnames]
         if given and given not in ([one], [low, high]):
@@ -177,7 +199,7 @@ def _check_columns(table, where):
                 f"{where}: the width must be one column {one} or both {low} and {high}; got "
                 f"{', '.join(given)}."
             )
-        value = name.removesuffix("_dex").removesuffix("_err")
+        value = _value_of(name)
         if given and value not in table.colnames and FACTORS.get(value) not in table.colnames:
             raise ValueError(f"{where}: there is a column {given[0]} but no {value}.")
 
@@ -248,7 +270,7 @@ def _factor_scale(unit, factor, where, column):
     for power in (0, POWERS_OF_C[factor]):
         try:
             return (1 * unit * constants.c**power).to_value(wanted, u.dimensionless_angles())
-        except u.UnitConversionError:
+        except (u.UnitConversionError, TypeError, ValueError):  # the latter: no known unit
             continue
     raise ValueError(
         f"{where}: column {column} has the unit {unit}; expected one like {wanted}, or with "
@@ -323,12 +345,11 @@ def targets_to_table(targets):
         Unknown cells are masked.
     """
     rows = [_row(target) for target in targets]
-    used = [name for name in COLUMNS if any(row.get(name) is not None for row in rows)]
-    table = Table(meta={"content": "dmgammapy targets"})
+    used = {name for name in COLUMNS if any(row.get(name) is not None for row in rows)}
+    used |= {_value_of(name) for name, names in WIDTHS.items() if used & set(names)} | set(ALWAYS)
+    table = Table()
     for name, description in COLUMNS.items():
-        if name not in used and name not in ALWAYS:
-            continue
-        if name == "log10_jfactor_err" and "log10_jfactor_errn" in used:
+        if name not in used:
             continue
         cells = [row.get(name) for row in rows]
         is_text = name in ("name", "profile", *TEXTS)
@@ -378,7 +399,9 @@ def write_ecsv(targets, path):
     path : path-like
         The file; it is replaced.
     """
-    targets_to_table(targets).write(path, format="ascii.ecsv", overwrite=True)
+    table = targets_to_table(targets)
+    table.meta = {"content": "dmgammapy targets", COUNT: len(table)}
+    table.write(path, format="ascii.ecsv", overwrite=True)
 
 
 def to_qtable(targets):

@@ -108,6 +108,11 @@ def test_layout_is_the_documented_one(tmp_path, make_castro):
         assert list(hdus["AXIS_CHANNEL"].data["label"]) == ["b", "tau"]
         assert json.loads(hdus["META"].data["json"][0])["log10_jfactor"] == 19.36
         assert all("CHECKSUM" in hdu.header for hdu in hdus)
+        # as the documentation tells users of other tools
+        masses = hdus["AXIS_MASS"].data["mass"]
+        sigmav_ul = hdus["NORM_UL"].data * hdus["REFERENCE"].data
+        expected = 1e-26 * (1 + np.sqrt(2.7055)) * masses / 100
+        np.testing.assert_allclose(sigmav_ul, [expected, expected], rtol=1e-4)
 
 
 def test_hdulist_in_memory(make_castro, assert_identical):

@@ -262,7 +262,7 @@ DAMAGE = {
     "descending grid": (reversed_grid, "row 0: the sigmav grid must ascend"),
     "unsorted grid": (change("ts_values", swapped([8, 9])), "row 0, value 9: .*out of order"),
     "gap in the grid": (without_value, "row 0, value 20: rows are missing"),
-    "duplicated value": (set_value("ts_values", 0, np.float32(1e-32), 1), "row 0, value 1: .*twice"),
+    "duplicated value": (set_value("ts_values", 0, 1e-32, 1), "row 0, value 1: .*comes twice"),
     "log10 grid": (
         set_value("ts_values", 0, np.linspace(-32, -22, 321)), "row 0, value 0: .*logarithm",
     ),
