@@ -17,7 +17,7 @@ PACKAGE = REPOSITORY / "dmgammapy"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 LONGEST_FILE = 600
 # conda's name of what PyPI calls otherwise
-CONDA_NAMES = {"matplotlib": "matplotlib-base"}
+CONDA_NAMES = {"tables": "pytables", "matplotlib": "matplotlib-base"}
 HEAVY = ("gammapy", "astropy", "scipy", "numpy", "numba", "matplotlib", "pydantic", "healpy")
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 SOURCES = sorted(
