@@ -11,6 +11,7 @@ from gammapy.estimators.core import Estimator
 from joblib import Parallel, delayed
 
 from dmgammapy.datasets import SEDLikelihoodDataset
+from dmgammapy.datasets.scans import INTERPOLATIONS, LikelihoodScans
 from dmgammapy.modeling import JFactorPrior
 from dmgammapy.spectra import channel_label, read_spectra
 from dmgammapy.utils import progress
@@ -87,59 +88,63 @@ class _SpectraKey:
 class CastroEstimator(Estimator):
     r"""Convert bin-by-bin likelihoods into likelihoods of ``<sigma v>`` or the decay rate.
 
-    For every mass ``m`` and channel ``c`` of the scan
+        For every mass ``m`` and channel ``c`` of the scan
 
-    .. math:: \mathrm{stat}(\sigma v; m, c) = \sum_b \mathrm{stat}_b(F_b(\sigma v, m, c) / R_b)
+        .. math:: \mathrm{stat}(\sigma v; m, c) = \sum_b \mathrm{stat}_b(F_b(\sigma v, m, c) / R_b)
 
-    with the flux ``F_b`` of the model in bin ``b`` and the reference flux ``R_b``. The J-factor
-    and its prior are taken from the model on the dataset; the prior is passed on, not applied.
-    Mass, channel and ``sigmav`` of that model are placeholders. Nothing passed in is changed.
+        with the flux ``F_b`` of the model in bin ``b`` and the reference flux ``R_b``. The J-factor
+        and its prior are taken from the model on the dataset; the prior is passed on, not applied.
+        Mass, channel and ``sigmav`` of that model are placeholders. Nothing passed in is changed.
 
-    Parameters
-    ----------
-    masses : `~astropy.units.Quantity`, shape (n_mass,)
-        Ascending.
-    channels : list of str or dict
-        Channel names, or mixtures ``{channel: fraction}``.
-    spectra : str, path or `~dmgammapy.spectra.Spectra`
-        Source of the photon yields. Default is ``pppc4``.
-    process : {"annihilation", "decay"}
-        Default is annihilation.
-    norm_type : {"eflux", "flux", "dnde"}
-        Flux that scales a bin's likelihood. Default is ``eflux``.
-    cl : float
-        Confidence level of the stored upper limits. Default is 0.95.
-    n_jobs : int
-        Datasets converted at the same time, in threads. Default is 1; -1 uses all cores.
-    show_progress : bool or None
-        Show a progress bar; None shows one for more than 50 datasets on a terminal.
+        Parameters
+        ----------
+        masses : `~astropy.units.Quantity`, shape (n_mass,)
+            Ascending.
+        channels : list of str or dict
+            Channel names, or mixtures ``{channel: fraction}``.
+        spectra : str, path or `~dmgammapy.spectra.Spectra`
+            Source of the photon yields. Default is ``pppc4``.
+        process : {"annihilation", "decay"}
+            Default is annihilation.
+        norm_type : {"eflux", "flux", "dnde"}
+            Flux that scales a bin's likelihood. Default is ``eflux``.
+        interpolation : {"poisson", "cubic", "linear"}, optional
+            How scans run between and beyond their points, see
+            `~dmgammapy.datasets.LikelihoodScans`. Default is that of each dataset.
+        cl : float
+            Confidence level of the stored upper limits. Default is 0.95.
+        n_jobs : int
+            Datasets converted at the same time, in threads. Default is 1; -1 uses all cores.
+        show_progress : bool or None
+            Show a progress bar; None shows one for more than 50 datasets on a terminal.
 
-    Raises
-    ------
-    ValueError
-        If a channel or spectra is unknown, or masses lie outside the spectra's range.
+        Raises
+        ------
+        ValueError
+            If a channel or spectra is unknown, or masses lie outside the spectra's range.
 
-    Examples
-    --------
-    One energy bin with 3 counts over an expected background of 2.5; norm 1 is 1 count:
+        Examples
+        --------
+        One energy bin with 3 counts over an expected background of 2.5; norm 1 is 1 count:
 
-    >>> import astropy.units as u
-    >>> import numpy as np
-    >>> from dmgammapy.datasets import SEDLikelihoodDataset
-    >>> from dmgammapy.estimators import CastroEstimator
-    >>> from dmgammapy.targets import Target
-    >>> norm = np.linspace(0, 12, 25)
-    >>> stat = 2 * (norm - 3 * np.log(2.5 + norm))
-    >>> target = Target("draco", log10_jfactor=18.8, log10_jfactor_err=0.16)
-    >>> dataset = SEDLikelihoodDataset(
-    ...     [1, 10] * u.GeV, [norm], [stat - stat.min()], ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"),
-    ...     models=target.to_models(mass="100 GeV", channel="b"),
-    ... )
-    >>> castro = CastroEstimator([10, 100] * u.GeV, ["b", "tau"]).run(dataset)
-    >>> castro.sigmav_ul.quantity.shape
-    (2, 2, 1, 1)
-    >>> print(castro.meta.target, castro.meta.log10_jfactor)
-    draco 18.8
+        >>> import astropy.units as u
+        >>> import numpy as np
+        >>> from dmgammapy.datasets import SEDLikelihoodDataset
+    from dmgammapy.datasets.scans import INTERPOLATIONS, LikelihoodScans
+        >>> from dmgammapy.estimators import CastroEstimator
+        >>> from dmgammapy.targets import Target
+        >>> norm = np.linspace(0, 12, 25)
+        >>> stat = 2 * (norm - 3 * np.log(2.5 + norm))
+        >>> target = Target("draco", log10_jfactor=18.8, log10_jfactor_err=0.16)
+        >>> dataset = SEDLikelihoodDataset(
+        ...     [1, 10] * u.GeV, [norm], [stat - stat.min()], ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"),
+        ...     models=target.to_models(mass="100 GeV", channel="b"),
+        ... )
+        >>> castro = CastroEstimator([10, 100] * u.GeV, ["b", "tau"]).run(dataset)
+        >>> castro.sigmav_ul.quantity.shape
+        (2, 2, 1, 1)
+        >>> print(castro.meta.target, castro.meta.log10_jfactor)
+        draco 18.8
     """
 
     tag = "CastroEstimator"
@@ -151,6 +156,7 @@ class CastroEstimator(Estimator):
         spectra="pppc4",
         process="annihilation",
         norm_type="eflux",
+        interpolation=None,
         cl=0.95,
         n_jobs=1,
         show_progress=None,
@@ -162,6 +168,7 @@ class CastroEstimator(Estimator):
         self.spectra = read_spectra(spectra)
         self.process = process
         self.norm_type = norm_type
+        self.interpolation = interpolation
         self.cl = cl
         self.n_jobs = n_jobs
         self.show_progress = show_progress
@@ -178,6 +185,11 @@ class CastroEstimator(Estimator):
         mass = self.masses.value
         if mass.ndim != 1 or not mass.size or not (np.diff(mass) > 0).all() or mass[0] <= 0:
             raise ValueError(f"masses must be positive and ascend, got {self.masses}.")
+        if self.interpolation is not None and self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"interpolation must be one of {sorted(INTERPOLATIONS)} or None, "
+                f"got {self.interpolation!r}."
+            )
         if not self.channels:
             raise ValueError("channels is empty.")
         if len(set(self.labels)) != len(self.labels):
@@ -193,6 +205,7 @@ class CastroEstimator(Estimator):
             "spectra": self.spectra.name,
             "process": self.process,
             "norm_type": self.norm_type,
+            "interpolation": self.interpolation or "that of each dataset",
             "cl": self.cl,
             "n_jobs": self.n_jobs,
         }
@@ -248,6 +261,11 @@ class CastroEstimator(Estimator):
         )  # fmt: skip
         return flux[..., keep], valid
 
+    def _scans(self, dataset):
+        if self.interpolation in (None, dataset.interpolation):
+            return dataset.scans
+        return LikelihoodScans(dataset.norm_scan, dataset.stat_scan, self.interpolation)
+
     def _run_one(self, dataset):
         name, model = _dark_matter_model(dataset, self.process)
         log10_jfactor, prior = _jfactor(dataset, model)
@@ -259,7 +277,8 @@ class CastroEstimator(Estimator):
         ref = dataset.ref(self.norm_type).to_value(units[self.norm_type])[keep]
         amplitude = (10.0**log10_jfactor * flux / ref).reshape(-1, keep.sum())
         width = 0.0 if prior is None else max(prior.err_low, prior.err_high)
-        profiles = _convert(dataset.scans, keep, amplitude, width)
+        scans = self._scans(dataset)
+        profiles = _convert(scans, keep, amplitude, width)
         n_zero = int((profiles.empty & valid.ravel()).sum())
         notes = []
         if not valid.all():
@@ -271,13 +290,13 @@ class CastroEstimator(Estimator):
             )
         if not keep.all():
             notes.append(f"{name}: energy bins {np.flatnonzero(~keep).tolist()} are masked.")
-        unused = dataset.scans.norm_min[keep] < 0
+        unused = scans.norm_min[keep] < 0
         if unused.any():
             notes.append(
                 f"{name}: the signal is bounded at zero; what {unused.sum()} energy bins have at "
                 "negative norm is not used."
             )
-        late = dataset.scans.norm_min[keep] > 0
+        late = scans.norm_min[keep] > 0
         if late.any():
             notes.append(
                 f"{name}: the scans of {late.sum()} energy bins begin above norm 0, where they "
@@ -294,7 +313,7 @@ class CastroEstimator(Estimator):
             cl=self.cl,
             spectra=str(self.spectra.name),
             norm_type=self.norm_type,
-            interpolation=dataset.interpolation,
+            interpolation=scans.interpolation,
             k=getattr(model, "k", None),
             redshift=float(model.redshift),
             notes=notes,

@@ -264,6 +264,7 @@ class TestErrors:
             ({"channels": ["b", "bb"]}, "differ"),
             ({"channels": ["nonsense"]}, "nonsense"),
             ({"channels": []}, "empty"),
+            ({"interpolation": "quintic"}, "interpolation must be one of"),
             ({"process": "scattering"}, "process"),
             ({"norm_type": "e2dnde"}, "norm_type"),
             ({"channels": [{"b": 0.5, "tau": 0.4}]}, "sum to"),
@@ -297,3 +298,15 @@ def test_unused_parts_of_a_scan_are_noted(make_target):
     # both are the same Gaussian, bounded at zero
     for castro in (negative, late):
         assert castro.ts.data.item() == pytest.approx(1, rel=1e-4)
+
+
+def test_interpolation_of_the_estimator_overrides_that_of_the_dataset(make_counts, make_target):
+    dataset = make_counts(3).dataset(make_target(), n_points=8)
+    here = CastroEstimator([100] * u.GeV, ["b"], interpolation="linear").run(dataset)
+    assert here.meta.interpolation == "linear"
+    assert dataset.interpolation == "poisson"
+    dataset.interpolation = "linear"
+    there = CastroEstimator([100] * u.GeV, ["b"]).run(dataset)
+    assert np.array_equal(here.stat_scan.data, there.stat_scan.data)
+    exact = CastroEstimator([100] * u.GeV, ["b"], interpolation="poisson").run(dataset)
+    assert abs(here.sigmav_ul.data.item() / exact.sigmav_ul.data.item() - 1) > 1e-3
