@@ -112,7 +112,7 @@ def _fit_shape(x, y, n, row):
     # 1 + x / a must stay positive over the scan
     smallest = np.log(max(1e-9, -1.0001 * xs[0]))
     largest = np.log(1e4)
-    n_grid = 56
+    n_grid = 32
     step = (largest - smallest) / (n_grid - 1)
     best = np.inf
     at = largest
@@ -134,7 +134,7 @@ def _fit_shape(x, y, n, row):
     t2 = lo + ratio * (hi - lo)
     f1 = _weighted_fit(xs, y, w, n, np.exp(t1), work, coef)
     f2 = _weighted_fit(xs, y, w, n, np.exp(t2), work, coef)
-    for _ in range(40):
+    for _ in range(26):
         if f1 < f2:
             hi = t2
             t2 = t1

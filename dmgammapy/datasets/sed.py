@@ -132,7 +132,10 @@ class SEDLikelihoodDataset(SEDScans, Dataset):
         if models is None:
             self._models = None
         else:
-            self._models = DatasetModels(models).select(datasets_names=self.name)
+            models = DatasetModels(models)
+            if any(model.datasets_names for model in models):
+                models = models.select(datasets_names=self.name)
+            self._models = models
 
     @property
     def meta_table(self):

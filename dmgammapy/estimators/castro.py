@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 import astropy.units as u
 import numpy as np
@@ -25,14 +26,17 @@ __all__ = ["CastroEstimator"]
 
 log = logging.getLogger(__name__)
 
-# The lattice of a row begins where the signal changes stat by less than START_STAT and ends
-# MARGIN decades above the point where a single bin has excluded it by TOP_STAT.
+# The lattice of a row begins where the signal changes stat by less than START_STAT and ends some
+# decades (at least MARGIN, more for a wide J prior) above the point where a single bin has excluded
+# it by TOP_STAT.
 START_STAT = 1e-3
 TOP_STAT = 100.0
 MARGIN = 2.0
 # The table of a bin reaches from TABLE_BELOW decades under to TABLE_ABOVE decades over the norm
 # at which its stat has risen by TABLE_STAT.
 TABLE_BELOW, TABLE_ABOVE, TABLE_STAT = 9.0, 6.0, 4.0
+YIELD_UNITS = {"flux": u.Unit(""), "eflux": u.Unit("GeV"), "dnde": u.Unit("GeV-1")}
+FLUX_UNITS = {name: unit * u.Unit("cm-2 s-1") for name, unit in YIELD_UNITS.items()}
 # Straight lines have kinks, which a lattice of the usual step would round off.
 LINEAR_STEP = BASE_STEP / 8
 
@@ -54,8 +58,9 @@ def _unit_flux(spectra, edges, energy_ref, masses, channels, process, norm_type,
     yields = spectra.integrate(
         energy * z, mass, names, process=process, norm_type=norm_type, energy_ref=center * z
     )
-    units = {"flux": "", "eflux": "GeV", "dnde": "GeV-1"}
-    yields = yields.to_value(units[norm_type]) / {"flux": z, "eflux": z**2, "dnde": 1.0}[norm_type]
+    yields = (
+        yields.to_value(YIELD_UNITS[norm_type]) / {"flux": z, "eflux": z**2, "dnde": 1.0}[norm_type]
+    )
     m = mass.value[:, None]
     factor = 1 / (4 * np.pi * k * m**2) if process == "annihilation" else 1 / (4 * np.pi * m)
     flux = yields * factor
@@ -88,63 +93,65 @@ class _SpectraKey:
 class CastroEstimator(Estimator):
     r"""Convert bin-by-bin likelihoods into likelihoods of ``<sigma v>`` or the decay rate.
 
-        For every mass ``m`` and channel ``c`` of the scan
+    For every mass ``m`` and channel ``c`` of the scan
 
-        .. math:: \mathrm{stat}(\sigma v; m, c) = \sum_b \mathrm{stat}_b(F_b(\sigma v, m, c) / R_b)
+    .. math:: \mathrm{stat}(\sigma v; m, c) = \sum_b \mathrm{stat}_b(F_b(\sigma v, m, c) / R_b)
 
-        with the flux ``F_b`` of the model in bin ``b`` and the reference flux ``R_b``. The J-factor
-        and its prior are taken from the model on the dataset; the prior is passed on, not applied.
-        Mass, channel and ``sigmav`` of that model are placeholders. Nothing passed in is changed.
+    with the flux ``F_b`` of the model in bin ``b`` and the reference flux ``R_b``. The J-factor
+    and its prior are taken from the model on the dataset; the prior is passed on, not applied.
+    Mass, channel and ``sigmav`` of that model are placeholders. Nothing passed in is changed.
 
-        Parameters
-        ----------
-        masses : `~astropy.units.Quantity`, shape (n_mass,)
-            Ascending.
-        channels : list of str or dict
-            Channel names, or mixtures ``{channel: fraction}``.
-        spectra : str, path or `~dmgammapy.spectra.Spectra`
-            Source of the photon yields. Default is ``pppc4``.
-        process : {"annihilation", "decay"}
-            Default is annihilation.
-        norm_type : {"eflux", "flux", "dnde"}
-            Flux that scales a bin's likelihood. Default is ``eflux``.
-        interpolation : {"poisson", "cubic", "linear"}, optional
-            How scans run between and beyond their points, see
-            `~dmgammapy.datasets.LikelihoodScans`. Default is that of each dataset.
-        cl : float
-            Confidence level of the stored upper limits. Default is 0.95.
-        n_jobs : int
-            Datasets converted at the same time, in threads. Default is 1; -1 uses all cores.
-        show_progress : bool or None
-            Show a progress bar; None shows one for more than 50 datasets on a terminal.
+    Parameters
+    ----------
+    masses : `~astropy.units.Quantity`, shape (n_mass,)
+        Ascending.
+    channels : list of str or dict
+        Channel names, or mixtures ``{channel: fraction}``.
+    spectra : str, path or `~dmgammapy.spectra.Spectra`
+        Source of the photon yields. Default is ``pppc4``.
+    process : {"annihilation", "decay"}
+        Default is annihilation.
+    norm_type : {"eflux", "flux", "dnde"}
+        Flux that scales a bin's likelihood. Default is ``eflux``.
+    interpolation : {"poisson", "cubic", "linear"}, optional
+        How scans run between and beyond their points, see
+        `~dmgammapy.datasets.LikelihoodScans`. Default is that of each dataset.
+    cl : float
+        Confidence level of the stored upper limits. Default is 0.95.
+    n_jobs : int
+        Datasets converted at the same time, in threads. Default is 1; -1 uses all cores.
+    show_progress : bool or None
+        Show a progress bar; None shows one for more than 50 datasets on a terminal.
 
-        Raises
-        ------
-        ValueError
-            If a channel or spectra is unknown, or masses lie outside the spectra's range.
+    Raises
+    ------
+    ValueError
+        If a channel or spectra is unknown, or masses lie outside the spectra's range.
 
-        Examples
-        --------
-        One energy bin with 3 counts over an expected background of 2.5; norm 1 is 1 count:
+    Examples
+    --------
+    One energy bin with 3 counts over an expected background of 2.5; norm 1 is 1 count:
 
-        >>> import astropy.units as u
-        >>> import numpy as np
-        >>> from dmgammapy.datasets import SEDLikelihoodDataset
-    from dmgammapy.datasets.scans import INTERPOLATIONS, LikelihoodScans
-        >>> from dmgammapy.estimators import CastroEstimator
-        >>> from dmgammapy.targets import Target
-        >>> norm = np.linspace(0, 12, 25)
-        >>> stat = 2 * (norm - 3 * np.log(2.5 + norm))
-        >>> target = Target("draco", log10_jfactor=18.8, log10_jfactor_err=0.16)
-        >>> dataset = SEDLikelihoodDataset(
-        ...     [1, 10] * u.GeV, [norm], [stat - stat.min()], ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"),
-        ...     models=target.to_models(mass="100 GeV", channel="b"),
-        ... )
-        >>> castro = CastroEstimator([10, 100] * u.GeV, ["b", "tau"]).run(dataset)
-        >>> castro.sigmav_ul.quantity.shape
-        (2, 2, 1, 1)
-        >>> print(castro.meta.target, castro.meta.log10_jfactor)
-        draco 18.8
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from dmgammapy.datasets import SEDLikelihoodDataset
+    >>> from dmgammapy.estimators import CastroEstimator
+    >>> from dmgammapy.targets import Target
+    >>> norm = np.linspace(0, 12, 25)
+    >>> stat = 2 * (norm - 3 * np.log(2.5 + norm))
+    >>> target = Target("draco", log10_jfactor=18.8, log10_jfactor_err=0.16)
+    >>> dataset = SEDLikelihoodDataset(
+    ...     [1, 10] * u.GeV,
+    ...     [norm],
+    ...     [stat - stat.min()],
+    ...     ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"),
+    ...     models=target.to_models(mass="100 GeV", channel="b"),
+    ... )
+    >>> castro = CastroEstimator([10, 100] * u.GeV, ["b", "tau"]).run(dataset)
+    >>> castro.sigmav_ul.quantity.shape
+    (2, 2, 1, 1)
+    >>> print(castro.meta.target, castro.meta.log10_jfactor)
+    draco 18.8
     """
 
     tag = "CastroEstimator"
@@ -273,8 +280,7 @@ class CastroEstimator(Estimator):
         if not keep.any():
             raise ValueError(f"dataset {dataset.name!r}: all its energy bins are masked.")
         flux, valid = self._operator(dataset, model, keep)
-        units = {"eflux": "GeV cm-2 s-1", "flux": "cm-2 s-1", "dnde": "GeV-1 cm-2 s-1"}
-        ref = dataset.ref(self.norm_type).to_value(units[self.norm_type])[keep]
+        ref = dataset.ref(self.norm_type).to_value(FLUX_UNITS[self.norm_type])[keep]
         amplitude = (10.0**log10_jfactor * flux / ref).reshape(-1, keep.sum())
         width = 0.0 if prior is None else max(prior.err_low, prior.err_high)
         scans = self._scans(dataset)
@@ -373,19 +379,16 @@ def _masked_note(name, labels, masses, mask, why):
 
 def _convert(scans, keep, amplitude, prior_width):
     """Profiles on the lattice from scans and the norm per unit strength, (n_row, n_bin)."""
-    table, first, zero_stat, tops, ts, step = _tabulate(scans, keep)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        position = np.where(amplitude > 0, np.log10(amplitude) / step, np.nan)
-    # slope of stat at zero signal, from the lowest table value (linear there)
-    slope = np.abs(table[:, 0]) / 10.0 ** (step * first)
-    total_slope = amplitude @ slope
-    with np.errstate(divide="ignore", invalid="ignore"):
-        top = np.nanmin(
-            np.where(amplitude > 0, np.log10(tops) - np.log10(amplitude), np.inf), axis=1
-        )
-        bottom = np.log10(START_STAT / total_slope)
-    empty = ~np.isfinite(top) | ~np.isfinite(bottom)
-    top = top + MARGIN + 5 * prior_width
+    tables = _tabulate(scans, keep)
+    step = tables.step
+    with np.errstate(divide="ignore"):
+        log_amplitude = np.log10(amplitude)  # -inf where a bin gets no flux
+    # where the first bin notices the signal, and where the first one has excluded it
+    bottom = (tables.log10_begin - log_amplitude).min(axis=1)
+    top = (tables.log10_top - log_amplitude).min(axis=1)
+    end = (tables.log10_end - log_amplitude).min(axis=1)
+    empty = ~np.isfinite(bottom)
+    top = np.minimum(top + max(MARGIN, 1.0 + 5.0 * prior_width), end)
     n_row = len(amplitude)
     if empty.all():
         n_norm, start = 8, np.zeros(n_row, dtype=np.int64)
@@ -395,60 +398,78 @@ def _convert(scans, keep, amplitude, prior_width):
         n_norm = int((stop - start)[~empty].max())
         start = stop - n_norm
         start[empty] = start[~empty][0]
+    position = np.where(amplitude > 0, log_amplitude / step, np.nan)
     values = np.empty((n_row, n_norm))
-    kernels.apply_spectra(table, first, position, start, values)
+    kernels.apply_spectra(tables.stat, tables.first, position, start, values)
     values[empty] = 0.0
-    norm_max = scans.norm_max[keep]
-    with np.errstate(divide="ignore"):
-        reach = np.where(amplitude > 0, np.log10(norm_max) - np.log10(amplitude), np.inf)
-    extrapolated = np.where(empty, np.inf, reach.min(axis=1))
-    zero = np.zeros(n_row)
-    profiles = LatticeProfiles(step, start, values + zero_stat, zero + zero_stat, empty,
-                               extrapolated)  # fmt: skip
-    return profiles
+    reach = (np.log10(scans.norm_max[keep]) - log_amplitude).min(axis=1)
+    return LatticeProfiles(
+        step=step,
+        start=start,
+        values=values + tables.zero_stat,
+        zero=np.full(n_row, tables.zero_stat),
+        empty=empty,
+        extrapolated=np.where(empty, np.inf, reach),
+    )
+
+
+class _Tables(NamedTuple):
+    """Likelihoods of all bins on the norm lattice.
+
+    Attributes
+    ----------
+    stat : array, shape (n_bin, n_table)
+        Relative to zero norm.
+    first : int array, shape (n_bin,)
+        Lattice index of the first entry.
+    step : float
+        Lattice step in dex.
+    zero_stat : float
+        Sum of the bins' ``stat`` at zero norm.
+    log10_begin, log10_top, log10_end : arrays, shape (n_bin,)
+        log10 of the norm at which ``stat`` begins to change, has excluded the signal (both inf if
+        it never does), and at which the table ends.
+    """
+
+    stat: np.ndarray
+    first: np.ndarray
+    step: float
+    zero_stat: float
+    log10_begin: np.ndarray
+    log10_top: np.ndarray
+    log10_end: np.ndarray
 
 
 def _tabulate(scans, keep):
-    """Tables of all bins on the norm lattice.
-
-    Returns
-    -------
-    table : array, shape (n_bin, n_table)
-        ``stat`` relative to zero norm.
-    first : int array, shape (n_bin,)
-        Lattice index of the first entry.
-    zero_stat : float
-        Sum of the bins' ``stat`` at zero norm.
-    tops : array, shape (n_bin,)
-        Norm at which a bin alone has excluded the signal; inf if it never does.
-    ts : float
-        Sum of the bins' TS, an upper bound of the total TS.
-    step : float
-    """
-    norm_max = scans.norm_max
+    """Tables of the bins ``keep``, with a step that resolves their likelihood."""
+    n_bin = int(keep.sum())
     decades = np.arange(-10, 6.001, 0.125)
-    coarse_norm = norm_max[:, None] * 10.0**decades
+    coarse_norm = scans.norm_max[:, None] * 10.0**decades
     both = scans.stat(np.concatenate([np.zeros((scans.n_bins, 1)), coarse_norm], axis=1))
     zero, coarse = both[:, 0], both[:, 1:] - both[:, :1]
     lowest = np.minimum(coarse.min(axis=1), 0)
-    ts = float(-lowest[keep].sum())
+    ts = float(-lowest[keep].sum())  # at least the total TS
     step = step_for_ts(ts)
     if scans.interpolation == "linear":
         step = min(step, LINEAR_STEP)
+    # the norm from which on a bin stays excluded by TABLE_STAT sets the scale of its table
     above = coarse - lowest[:, None] > TABLE_STAT
-    # the first point from which on a bin stays excluded
     last_inside = coarse.shape[1] - 1 - np.argmax(~above[:, ::-1], axis=1)
     last_inside = np.where(above.all(axis=1), -1, last_inside)
     scale = coarse_norm[np.arange(len(zero)), np.minimum(last_inside + 1, len(decades) - 1)]
     first = np.floor((np.log10(scale) - TABLE_BELOW) / step).astype(np.int64)
     n_table = int((TABLE_BELOW + TABLE_ABOVE) / step)
-    norms = 10.0 ** (step * (first[:, None] + np.arange(n_table)))
-    table = scans.stat(norms) - zero[:, None]
-    level = lowest + TOP_STAT + ts
-    inside = table <= level[:, None]
+    log_norm = step * (first[:, None] + np.arange(n_table))
+    stat = scans.stat(10.0**log_norm) - zero[:, None]
+
+    noticed = np.abs(stat) > START_STAT / n_bin
+    begin = np.take_along_axis(log_norm, np.argmax(noticed, axis=1)[:, None], axis=1)[:, 0]
+    begin = np.where(noticed.any(axis=1), begin, np.inf)
+    inside = stat <= (lowest + TOP_STAT + ts)[:, None]
     last = n_table - 1 - np.argmax(inside[:, ::-1], axis=1)
-    tops = np.where(last < n_table - 1, norms[np.arange(len(zero)), last], np.inf)
-    return (
-        np.ascontiguousarray(table[keep]), first[keep], float(zero[keep].sum()), tops[keep], ts,
-        step,
+    top = np.take_along_axis(log_norm, last[:, None], axis=1)[:, 0]
+    top = np.where(last < n_table - 1, top, np.inf)
+    return _Tables(
+        np.ascontiguousarray(stat[keep]), first[keep], step, float(zero[keep].sum()),
+        begin[keep], top[keep], log_norm[keep, -1],
     )  # fmt: skip

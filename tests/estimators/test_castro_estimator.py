@@ -310,3 +310,41 @@ def test_interpolation_of_the_estimator_overrides_that_of_the_dataset(make_count
     assert np.array_equal(here.stat_scan.data, there.stat_scan.data)
     exact = CastroEstimator([100] * u.GeV, ["b"], interpolation="poisson").run(dataset)
     assert abs(here.sigmav_ul.data.item() / exact.sigmav_ul.data.item() - 1) > 1e-3
+
+
+def gaussian_dataset(target, mean, sigma=1.0, n_points=25):
+    norm = np.linspace(0, mean + 4 * sigma, n_points)
+    stat = ((norm - mean) / sigma) ** 2
+    return SEDLikelihoodDataset(
+        [1, 10] * u.GeV,
+        [norm],
+        [stat - stat.min()],
+        ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"),
+        models=target.to_models("100 GeV", "b"),
+    )
+
+
+def test_best_fit_exactly_at_zero_has_information(make_target):
+    # the slope of stat at zero signal vanishes
+    castro = CastroEstimator([100] * u.GeV, ["b"]).run(gaussian_dataset(make_target(), 0.0))
+    yields = read_spectra("pppc4").integrate([1, 10] * u.GeV, 100 * u.GeV, "b", norm_type="eflux")
+    per_sigmav = 10**18.8 / (8 * np.pi * 1e4) * yields.to_value("GeV").item() / 1e-9
+    limit = castro.sigmav_ul.data.item()
+    assert limit * per_sigmav == pytest.approx(np.sqrt(2.705543), rel=1e-5)
+    assert castro.status.data.item() == LimitStatus.FOUND
+
+
+def test_flat_scan_holds_no_information(make_target):
+    def run(stat):
+        dataset = SEDLikelihoodDataset(
+            [1, 10] * u.GeV,
+            [[0, 1, 2, 3, 4, 5]],
+            [stat],
+            ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"),
+            models=make_target().to_models("100 GeV", "b"),
+        )
+        return CastroEstimator([100] * u.GeV, ["b"]).run(dataset).status.data.item()
+
+    assert run(np.zeros(6)) == LimitStatus.NO_INFORMATION
+    # hardly bent: bounded far outside the scan, which is said
+    assert run((np.arange(6) / 30) ** 2) == LimitStatus.EXTRAPOLATED
