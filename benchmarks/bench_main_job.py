@@ -7,7 +7,6 @@ set: measured when the references were made) or against the bar of the issue. Ti
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -177,7 +176,7 @@ def median_time(function, n):
     return statistics.median(times)
 
 
-def speed(folder, n_jobs, repeats, n_realisations, sizes):
+def speed(folder, n_jobs, repeats, n_realisations):
     header(f"Speed (medians of {repeats}, {n_jobs} threads, after warm-up)")
     golden = Golden(folder / "golden", n_jobs=n_jobs)
     golden.limits(golden.read())
@@ -211,6 +210,11 @@ def speed(folder, n_jobs, repeats, n_realisations, sizes):
         f"s per realisation at {counts}: {per}",
         f"{times[-1]:.1f} s", f"{120 * n_realisations / 300:.0f} s",
         times[-1] < 120 * n_realisations / 300)  # fmt: skip
+
+
+def scaling(folder, n_jobs, sizes):
+    golden = Golden(folder / "golden", n_jobs=n_jobs)
+    rng = np.random.default_rng(2)
     print("\n## Cost against the number of targets (12 channels x 13 masses, J profile)\n")
     print("| targets | seconds | ms per target |\n|---------|---------|---------------|")
     for n in sizes:
@@ -219,16 +223,28 @@ def speed(folder, n_jobs, repeats, n_realisations, sizes):
         print(f"| {n:7d} | {t:7.3f} | {1e3 * t / n:13.2f} |")
 
 
+CHILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from golden import Golden
+
+golden = Golden(Path(sys.argv[2]))
+golden.limits(golden.read())
+status = Path("/proc/self/status")
+if status.exists():  # the peak of this process; ru_maxrss would include its parent's
+    print(next(x.split()[1] for x in status.read_text().splitlines() if x.startswith("VmHWM")))
+else:
+    import resource
+
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
 def memory(folder):
     """Peak memory of reading and converting, in a process of its own."""
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
-        "from golden import Golden\n"
-        "g = Golden(Path(sys.argv[2])); g.limits(g.read())\n"
-        "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
     out = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent), str(folder / "golden")],
+        [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder / "golden")],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     gigabytes = int(out.stdout.split()[-1]) / 1024**2
@@ -250,10 +266,9 @@ def main():
     sizes = (10, 45, 200) if args.quick else (10, 45, 200, 1000)
     repeats = 3 if args.quick else args.repeats
     n = 20 if args.quick else args.realisations
-    speed(folder, args.n_jobs, repeats, n, sizes)
+    speed(folder, args.n_jobs, repeats, n)
     memory(folder)
-    print(f"\npeak memory of this whole run: "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2:.2f} GB")  # fmt: skip
+    scaling(folder, args.n_jobs, sizes)
 
 
 if __name__ == "__main__":
