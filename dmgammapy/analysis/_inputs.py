@@ -11,7 +11,7 @@ from dmgammapy.estimators.io import read_published_limits
 from dmgammapy.spectra import channel_label, read_spectra
 from dmgammapy.targets import Targets
 
-from ._yaml import nearest
+from ._yaml import ConfigError, nearest
 
 __all__ = [
     "DatasetFiles",
@@ -38,54 +38,76 @@ def read_targets(config):
         Reason by target name.
     """
     targets = _all_targets(config)
-    names = [t.name for t in targets]
     section = config.targets
-    for key, listed in (("select", section.select or []), ("exclude", section.exclude)):
-        for i, name in enumerate(listed):
-            _check_known(config, ("targets", key, i), name, names)
-    for name in config.jfactor.targets:
-        _check_known(config, ("jfactor", "targets", name), name, names)
+    selected = set(targets) if section.select is None else _matching(config, targets, "select")
+    excluded = _matching(config, targets, "exclude")
     kept, skipped = [], {}
     for target in targets:
-        if section.select is not None and target.name not in section.select:
+        if target not in selected:
             skipped[target.name] = "not in targets.select"
-        elif target.name in section.exclude:
+        elif target in excluded:
             skipped[target.name] = "in targets.exclude"
         else:
-            kept.append(_with_override(config, target))
-    return kept, skipped
+            kept.append(target)
+    _check_unique(config, kept)
+    names = [target.name for target in kept]
+    for name in config.jfactor.targets:
+        if name not in names:
+            hint = nearest(name, names)
+            suggestion = f"; did you mean {hint!r}?" if hint else ""
+            raise config.error(
+                ("jfactor", "targets", name), f"no target {name!r} is used{suggestion}"
+            )
+    # of several versions of a target only the used one counts
+    skipped = {name: why for name, why in skipped.items() if name not in names}
+    return [_with_override(config, target) for target in kept], skipped
 
 
-def _check_known(config, loc, name, known):
-    if name not in known:
-        hint = nearest(name, known)
-        suggestion = f" Did you mean {hint!r}?" if hint else ""
-        raise config.error(
-            loc, f"no target {name!r}; there are {', '.join(map(str, known))}.{suggestion}"
-        )
+def _matching(config, targets, key):
+    """Targets that the patterns of ``targets.select`` or ``targets.exclude`` fit."""
+    found = set()
+    for i, pattern in enumerate(getattr(config.targets, key)):
+        try:
+            found.update(targets.select(pattern))
+        except ValueError as error:
+            raise config.error(("targets", key, i), str(error)) from None
+    return found
+
+
+def _check_unique(config, targets):
+    keys = {}
+    for target in targets:
+        keys.setdefault(target.name, []).append(target.key)
+    for name, versions in keys.items():
+        if len(versions) > 1:
+            raise config.error(
+                ("targets",),
+                f"{name} is there in several versions ({', '.join(versions)}), and would be "
+                "counted that often; choose one with targets.select",
+            )
 
 
 def _all_targets(config):
     section = config.targets
-    if section.names is not None:
-        try:
-            return list(Targets.from_names(section.names))
-        except (ValueError, KeyError) as error:
-            raise config.error(("targets", "names"), _text(error)) from error
-    loc = ("targets", "roster")
-    if not _is_path(section.roster):
-        try:
-            return list(Targets.read_roster(section.roster))
-        except (ValueError, KeyError) as error:
-            hint = nearest(section.roster, Targets.rosters())
-            suggestion = f" Did you mean {hint!r}?" if hint else ""
-            raise config.error(loc, f"{_text(error)}{suggestion}") from error
-    path = config.resolve(section.roster, loc)
-    if not path.is_file():
-        raise config.error(
-            loc, f"no file {path}; bundled rosters are {', '.join(Targets.rosters())}"
-        )
-    return list(Targets.read(path))
+    key = "names" if section.names is not None else "file" if section.file else "roster"
+    loc = ("targets", key)
+    try:
+        if key == "names":
+            return Targets.from_names(section.names)
+        if key == "roster" and not _is_path(section.roster):
+            return Targets.read_roster(section.roster)
+        path = config.resolve(section.file or section.roster, loc)
+        if not path.is_file():
+            raise config.error(
+                loc, f"no file {path}; bundled rosters are {', '.join(Targets.rosters())}"
+            )
+        return Targets.read(path, roster=section.roster if section.file else None)
+    except ConfigError:
+        raise
+    except (ValueError, OSError) as error:
+        hint = nearest(section.roster, Targets.rosters()) if key == "roster" else None
+        suggestion = f" Did you mean {hint!r}?" if hint else ""
+        raise config.error(loc, f"{_text(error)}{suggestion}") from error
 
 
 def _text(error):

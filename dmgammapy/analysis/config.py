@@ -149,13 +149,16 @@ class TargetsConfig(_Section):
     """Which targets. A plain text is taken as ``roster``, a list as ``names``."""
 
     roster: str | None = Field(
-        None, description="A bundled roster, or a roster or target file (YAML, ECSV)."
+        None, description="A bundled roster, a roster of ``file``, or itself a file."
     )
+    file: str | None = Field(None, description="Roster or target file (YAML, ECSV).")
     names: list[str] | None = Field(
-        None, description="Targets by name, 'name' or 'name:version' of the bundled tables."
+        None, description="Targets of the bundled tables as 'name:version'."
     )
-    select: list[str] | None = Field(None, description="Keep only these targets.")
-    exclude: list[str] = Field([], description="Leave these targets out.")
+    select: list[str] | None = Field(
+        None, description="Keep only these: names, 'name:version' or patterns such as 'leo_*'."
+    )
+    exclude: list[str] = Field([], description="Leave these out.")
 
     @model_validator(mode="before")
     @classmethod
@@ -164,12 +167,18 @@ class TargetsConfig(_Section):
             return {"roster": value}
         return {"names": value} if isinstance(value, list) else value
 
+    @field_validator("names", "select", "exclude", mode="before")
+    @classmethod
+    def _as_list(cls, value):
+        return [value] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _one_source(self):
-        if (self.roster is None) == (self.names is None):
+        listed = self.roster is not None or self.file is not None
+        if listed == (self.names is not None):
             raise _fail(
                 "give either a roster (a bundled name or a file) or the names of targets, "
-                f"got {'neither' if self.roster is None else 'both'}"
+                f"got {'both' if listed else 'neither'}"
             )
         if self.names is not None and not self.names:
             raise _fail("the list of targets is empty", "names")

@@ -84,7 +84,7 @@ def psf_area(energy):
 
 
 def expected_background(latitude_deg):
-    """Counts of the diffuse emission under a point source at a Galactic latitude, shape (n_bins,)."""
+    """Counts of the diffuse emission under a point source at this latitude, shape (n_bins,)."""
     csc_b = 1 / abs(np.sin(np.deg2rad(latitude_deg)))
 
     def rate(energy):

@@ -28,7 +28,7 @@ def cli():
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the full traceback of an error.")
 def run(config, output, n_jobs, overwrite, quiet, debug):
-    """Run the analysis that the YAML file CONFIG describes.
+    r"""Run the analysis that the YAML file CONFIG describes.
 
     Writes the likelihoods of each target and of their combination, limits.ecsv, figures and a
     summary, which is also printed.

@@ -1,5 +1,7 @@
 """File formats of bin-by-bin SED likelihoods, one module each, and how they are told apart."""
 
+from dmgammapy.utils import FormatTable
+
 from . import fermi_lat_dsph, fermipy, fermipy_castro, gadf
 from ._source import SEDFile
 from .fermipy_castro import castro_rows, write_castro
@@ -13,19 +15,16 @@ __all__ = [
     "write_sed",
 ]
 
-SED_FORMATS = {
-    "fermipy": fermipy,
-    "fermipy-castro": fermipy_castro,
-    "gadf": gadf,
-    "fermi-lat-dsph": fermi_lat_dsph,
-}
+SED_FORMATS = FormatTable(
+    "SED likelihood",
+    {
+        "fermipy": fermipy,
+        "fermipy-castro": fermipy_castro,
+        "gadf": gadf,
+        "fermi-lat-dsph": fermi_lat_dsph,
+    },
+)
 """Modules with ``identify(source)``, ``read(source)`` and ``write(dataset, path)`` by name."""
-
-
-def _format(name):
-    if name not in SED_FORMATS:
-        raise ValueError(f"format must be one of {', '.join(SED_FORMATS)}, got {name!r}.")
-    return SED_FORMATS[name]
 
 
 def identify_sed_format(path):
@@ -51,23 +50,7 @@ def identify_sed_format(path):
     >>> identify_sed_format("like_draco.txt")  # doctest: +SKIP
     'fermi-lat-dsph'
     """
-    return _identify(SEDFile(path))
-
-
-def _identify(source):
-    reasons = {}
-    for name, module in SED_FORMATS.items():
-        reason = module.identify(source)
-        if reason is None:
-            return name
-        reasons[name] = reason
-    tried = "\n".join(
-        f"- {name} ({SED_FORMATS[name].DESCRIPTION}): {reason}" for name, reason in reasons.items()
-    )
-    raise ValueError(
-        f"{source.path}: no SED likelihood format fits. Tried\n{tried}\n"
-        "Pass format= to see what exactly that format misses."
-    )
+    return SED_FORMATS.identify(SEDFile(path))
 
 
 def read_sed_fields(path, format=None, **kwargs):
@@ -85,17 +68,9 @@ def read_sed_fields(path, format=None, **kwargs):
     -------
     fields : dict
     """
-    source = SEDFile(path)
-    name = format or _identify(source)
-    module = _format(name)
-    try:
-        return module.read(source, **kwargs)
-    except TypeError as error:
-        if "unexpected keyword" in str(error):
-            raise TypeError(f"{source.path}: format {name!r}: {error}") from None
-        raise
+    return SED_FORMATS.read(SEDFile(path), format, **kwargs)
 
 
 def write_sed(dataset, path, format="fermipy", **kwargs):
     """Write a dataset to a path that may be overwritten; see ``SED_FORMATS`` for choices."""
-    _format(format).write(dataset, path, **kwargs)
+    SED_FORMATS.module(format).write(dataset, path, **kwargs)

@@ -1,26 +1,18 @@
 """One SED file, opened once and shared by identification and readers."""
 
-import gzip
 import io
 import re
 import warnings
-import zlib
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ["SEDFile", "TableHDU", "parse_unit"]
+from dmgammapy.utils import FITS_DAMAGE, SourceFile
 
-GZIP_MAGIC = b"\x1f\x8b"
-# what astropy and numpy raise on truncated or garbled FITS files
-FITS_DAMAGE = (
-    OSError, EOFError, TypeError, ValueError, IndexError, KeyError, zlib.error,
-    fits.VerifyError, AstropyUserWarning,
-)  # fmt: skip
+__all__ = ["SEDFile", "TableHDU", "parse_unit"]
 
 RELEVANT = {"e_min", "norm_scan", "dloglike_scan", "stat_scan"}  # columns of tables worth reading
 
@@ -179,56 +171,8 @@ class TableHDU:
         return values if factor == 1 else values * factor
 
 
-class SEDFile:
-    """A file whose format is to be found out.
-
-    Parameters
-    ----------
-    path : str or `~pathlib.Path`
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is empty, truncated or unreadable.
-    """
-
-    def __init__(self, path):
-        self.path = Path(path).expanduser()
-        self.name = self.path.name
-        if not self.path.is_file():
-            what = "a folder, not a file" if self.path.is_dir() else "no such file"
-            raise FileNotFoundError(f"{self.path}: {what}.")
-        start = self._content[:80]
-        if not start.strip():
-            raise ValueError(f"{self.path}: the file is empty.")
-        if start.startswith(b"SIMPLE  ="):
-            self.kind = "fits"
-        elif start.startswith(b"# %ECSV"):
-            self.kind = "ecsv"
-        else:
-            self.kind = "text"
-
-    @cached_property
-    def _content(self):
-        content = self.path.read_bytes()
-        if content[:2] != GZIP_MAGIC:
-            return content
-        try:
-            return gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(
-                f"{self.path}: the gzip file is truncated or damaged ({error})."
-            ) from None
-
-    @cached_property
-    def text(self):
-        """Content of a text file."""
-        try:
-            return self._content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path}: neither a FITS nor a text file ({error}).") from None
+class SEDFile(SourceFile):
+    """An SED file and its tables, see `~dmgammapy.utils.SourceFile`."""
 
     @cached_property
     def tables(self):
@@ -253,9 +197,9 @@ class SEDFile:
                 warnings.simplefilter("error", AstropyUserWarning)
                 # not by path: astropy leaks the handle of a garbled file, and takes the readable
                 # part of a truncated gzip file for the whole
-                with fits.open(io.BytesIO(self._content), memmap=False) as hdus:
+                with fits.open(io.BytesIO(self.content), memmap=False) as hdus:
                     for index, hdu in enumerate(hdus):
-                        missing = hdu.fileinfo()["datLoc"] + hdu.size - len(self._content)
+                        missing = hdu.fileinfo()["datLoc"] + hdu.size - len(self.content)
                         if missing > 0:
                             raise OSError(f"{missing} bytes are missing in HDU {index}")
                         names = [str(hdu.header[key]) for key in hdu.header["TTYPE*"]]
@@ -272,9 +216,7 @@ class SEDFile:
                         label = f"{self.name}, HDU {index}" + (f" ({hdu.name})" if hdu.name else "")
                         found.append((hdu.name, label, hdu.header, columns))
         except FITS_DAMAGE as error:
-            raise ValueError(
-                f"{self.path}: the FITS file is truncated or damaged ({error}); get it again."
-            ) from None
+            raise self.damaged(error) from None
         return [(name, TableHDU(*parts)) for name, *parts in found]
 
     def _ecsv_table(self):

@@ -10,7 +10,7 @@ What to use when
 
 from pathlib import Path
 
-from dmgammapy.utils import atomic_path
+from dmgammapy.utils import FormatTable, atomic_path
 
 from . import castro as _castro
 from . import dmpipe as _dmpipe
@@ -36,24 +36,16 @@ __all__ = [
     "write_published_limits",
 ]
 
-CASTRO_FORMATS = {
-    "castro": _castro,
-    "dmpipe": _dmpipe,
-    "gloryduck": _gloryduck,
-    "lklcom": _lklcom,
-}
+CASTRO_FORMATS = FormatTable(
+    "likelihood table",
+    {"castro": _castro, "dmpipe": _dmpipe, "gloryduck": _gloryduck, "lklcom": _lklcom},
+)
 """Modules by name, with ``identify(source)``, ``read(source)`` and ``write(castro, path)``.
 
 Formats that make several files have ``plan_files(castro, path)`` instead of ``write``.
 """
 
 FITS_SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
-
-
-def _format(name):
-    if name not in CASTRO_FORMATS:
-        raise ValueError(f"format must be one of {', '.join(CASTRO_FORMATS)}, got {name!r}.")
-    return CASTRO_FORMATS[name]
 
 
 def identify_castro_format(path):
@@ -79,24 +71,7 @@ def identify_castro_format(path):
     >>> identify_castro_format("bb_Segue1_IACT.txt")  # doctest: +SKIP
     'gloryduck'
     """
-    return _identify(TableFile(path))
-
-
-def _identify(source):
-    reasons = {}
-    for name, module in CASTRO_FORMATS.items():
-        reason = module.identify(source)
-        if reason is None:
-            return name
-        reasons[name] = reason
-    tried = "\n".join(
-        f"- {name} ({CASTRO_FORMATS[name].DESCRIPTION}): {reason}"
-        for name, reason in reasons.items()
-    )
-    raise ValueError(
-        f"{source.path}: no likelihood table format fits. Tried\n{tried}\n"
-        "Pass format= to see what exactly that format misses."
-    )
+    return CASTRO_FORMATS.identify(TableFile(path))
 
 
 def read_castro(path, format=None, **kwargs):
@@ -130,15 +105,7 @@ def read_castro(path, format=None, **kwargs):
     >>> read_castro("bb_Segue1_IACT.txt").channels  # doctest: +SKIP
     ['b']
     """
-    source = TableFile(path)
-    name = format or _identify(source)
-    module = _format(name)
-    try:
-        return module.read(source, **kwargs)
-    except TypeError as error:
-        if "unexpected keyword" in str(error):
-            raise TypeError(f"{source.path}: format {name!r}: {error}") from None
-        raise
+    return CASTRO_FORMATS.read(TableFile(path), format, **kwargs)
 
 
 def write_castro(castro, path, format=None, overwrite=False, **kwargs):
@@ -178,7 +145,7 @@ def write_castro(castro, path, format=None, overwrite=False, **kwargs):
                 f"{path}: the default format 'castro' is FITS; end the name with .fits or give "
                 f"format=, one of {', '.join(CASTRO_FORMATS)}."
             )
-    module = _format(format)
+    module = CASTRO_FORMATS.module(format)
     if hasattr(module, "plan_files"):
         files = module.plan_files(castro, path, **kwargs)
     else:

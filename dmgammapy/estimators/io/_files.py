@@ -1,83 +1,28 @@
 """One likelihood table file, opened once and shared by identification and readers."""
 
-import gzip
 import io
 import warnings
-import zlib
 from functools import cached_property
-from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
+from dmgammapy.utils import FITS_DAMAGE, SourceFile
+
 __all__ = ["TableFile", "column", "parse_unit", "single_row"]
 
-GZIP_MAGIC = b"\x1f\x8b"
-MAGICS = {"fits": b"SIMPLE  =", "hdf5": b"\x89HDF\r\n\x1a\n", "ecsv": b"# %ECSV"}
-# what astropy and numpy raise on truncated or garbled FITS files
-FITS_DAMAGE = (
-    OSError, EOFError, TypeError, ValueError, IndexError, KeyError, zlib.error,
-    fits.VerifyError, AstropyUserWarning,
-)  # fmt: skip
 FITS_ALARMS = ("truncated", "Checksum", "checksum", "Datasum", "datasum")
 
 
-class TableFile:
-    """A file whose format is to be found out.
-
-    Parameters
-    ----------
-    path : str or `~pathlib.Path`
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is empty.
-    """
-
-    def __init__(self, path):
-        self.path = Path(path).expanduser()
-        self.name = self.path.name
-        if not self.path.is_file():
-            what = "a folder, not a file" if self.path.is_dir() else "no such file"
-            raise FileNotFoundError(f"{self.path}: {what}.")
-        start = self._head(80)
-        if not start.strip():
-            raise ValueError(f"{self.path}: the file is empty.")
-        kinds = [kind for kind, magic in MAGICS.items() if start.startswith(magic)]
-        self.kind = kinds[0] if kinds else "text"
+class TableFile(SourceFile):
+    """A likelihood table file, see `~dmgammapy.utils.SourceFile`."""
 
     def require_kind(self, kind, description):
         """Raise if the file is of another kind than ``fits``, ``hdf5``, ``ecsv`` or ``text``."""
         if self.kind != kind:
             raise ValueError(f"{self.path}: {description}; this file is {self.kind}.")
-
-    def _head(self, size):
-        with open(self.path, "rb") as file:
-            start = file.read(size)
-        if start[:2] == GZIP_MAGIC:
-            try:
-                with gzip.open(self.path) as file:
-                    start = file.read(size)
-            except (EOFError, OSError, zlib.error) as error:
-                raise ValueError(f"{self.path}: damaged gzip file ({error}).") from None
-        return start
-
-    def _content(self):
-        content = self.path.read_bytes()
-        return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
-
-    @cached_property
-    def text(self):
-        """Content of a text file."""
-        try:
-            return self._content().decode("utf-8")
-        except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{self.path}: not a text file ({error}).") from None
 
     @cached_property
     def hdus(self):
@@ -87,13 +32,11 @@ class TableFile:
                 for word in FITS_ALARMS:
                     warnings.filterwarnings("error", f".*{word}", AstropyUserWarning)
                 # from memory: astropy does not close files it finds to be damaged
-                hdus = fits.open(io.BytesIO(self._content()), checksum=True, lazy_load_hdus=False)
+                hdus = fits.open(io.BytesIO(self.content), checksum=True, lazy_load_hdus=False)
                 for hdu in hdus:
                     hdu.data  # noqa: B018  the data are read here, or found to be damaged
         except FITS_DAMAGE as error:
-            raise ValueError(
-                f"{self.path}: the FITS file is truncated or damaged ({error}); get it again."
-            ) from None
+            raise self.damaged(error) from None
         return hdus
 
 

@@ -295,7 +295,7 @@ def test_damage(make_castro, tmp_path, name):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "empty"), (b"\n \n", "empty"), (b"\xff\xfe\x00\x12", "not a text file"),
+    [(b"", "empty"), (b"\n \n", "empty"), (b"\xff\xfe\x00\x12", "nor a text file"),
      (b"darkmatter\n", "expected log10 J"), (b"SIMPLE  =   T", "this file is fits")],
 )  # fmt: skip
 def test_foreign_content(tmp_path, content, message):
