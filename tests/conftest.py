@@ -23,7 +23,5 @@ def test_data():
     """Path of the reference data; the test is skipped where it is absent."""
     folder = find_test_data()
     if folder is None:
-        pytest.skip(
-            "reference data absent: set DMGAMMAPY_TEST_DATA or put it at ../shared/data"
-        )
+        pytest.skip("reference data absent: set DMGAMMAPY_TEST_DATA or put it at ../shared/data")
     return folder
