@@ -57,8 +57,7 @@ class CastroLimits:
             raise ValueError("give either cl or delta_stat, not both.")
         nodes, stat, zero = self._rows()
         best, minimum = limits.best_fit(nodes, stat, zero)
-        with np.errstate(divide="ignore"):
-            beyond = np.log10(self["norm_extrapolated"].data.ravel())
+        beyond = self._log10_extrapolated
         norm, status = limits.upper_limit(nodes, stat, zero, best, minimum, delta_stat, beyond)
         empty = self.is_empty.ravel()
         norm[empty] = np.nan

@@ -392,7 +392,17 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
     @property
     def is_empty(self):
         """True where the data hold no information, shape (..., channel, mass)."""
-        return self["status"].data[..., 0, 0] == LimitStatus.NO_INFORMATION
+        if "status" in self._data:
+            return self["status"].data[..., 0, 0] == LimitStatus.NO_INFORMATION
+        return np.ptp(self.delta_stat, axis=-1) == 0
+
+    @property
+    def _log10_extrapolated(self):
+        """log10 of the norm from which scans were extrapolated, inf if none, shape (n_row,)."""
+        if "norm_extrapolated" not in self._data:
+            return np.full(self["reference"].data.size, np.inf)
+        with np.errstate(divide="ignore"):
+            return np.log10(self["norm_extrapolated"].data.ravel())
 
     def copy(self):
         """Deep copy."""
@@ -411,8 +421,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
     def _to_lattice(self, step):
         nodes, stat, zero = self._rows()
         reference = np.log10(self["reference"].data.ravel())
-        with np.errstate(divide="ignore"):
-            beyond = np.log10(self["norm_extrapolated"].data.ravel()) + reference
+        beyond = self._log10_extrapolated + reference
         return LatticeProfiles.from_nodes(
             nodes, reference, stat, zero, self.is_empty.ravel(), beyond, step
         )

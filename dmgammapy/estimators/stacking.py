@@ -242,8 +242,8 @@ class StackedDMLikelihood:
                     "origin": castro.meta.origin,
                 }
                 notes.extend(n for n in castro.meta.notes if n not in notes)
-                # absolute stat of the input: its minimum minus the minimum of its scan, which is 0
-                offset = offset + np.nan_to_num(castro["stat"].data[..., 0, 0])
+                if "stat" in castro.available_quantities:  # absolute, where its scan is 0
+                    offset = offset + np.nan_to_num(castro["stat"].data[..., 0, 0])
         single = len(targets) == 1
         meta = CastroMetaData(
             target=targets[0] if single else None,

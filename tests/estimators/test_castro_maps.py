@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gammapy.maps import LabelMapAxis, MapAxis, RegionNDMap
 
-from dmgammapy.estimators import CastroMaps, CastroMetaData, LimitStatus
+from dmgammapy.estimators import CastroMaps, CastroMetaData, LimitStatus, StackedDMLikelihood
 
 GRID = np.append(0, 10.0 ** np.arange(-29, -20, 0.025)) * u.Unit("cm3 s-1")
 MASSES = [10, 100, 1000] * u.GeV
@@ -217,3 +217,11 @@ def test_the_callers_metadata_is_not_changed():
     noted = CastroMaps.from_scan(grid, stat, [10] * u.GeV, ["b"], meta=meta)
     assert noted.meta.notes
     assert meta.notes == []
+
+
+def test_the_required_maps_suffice_for_limits_and_stacks(castro):
+    maps = {name: castro[name] for name in ("reference", "stat_scan")}
+    bare = CastroMaps.from_maps(maps, castro.meta)
+    np.testing.assert_allclose(bare.upper_limit().data, castro.sigmav_ul.data, rtol=1e-12)
+    combined = StackedDMLikelihood([bare], method="fixed").run()
+    np.testing.assert_allclose(combined.sigmav_ul.data, castro.sigmav_ul.data, rtol=1e-5)
