@@ -5,30 +5,19 @@ Paths in a file are relative to that file; ``~`` and ``${VARIABLE}`` are expande
 
 import os
 import re
-import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import astropy.units as u
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PrivateAttr,
-    ValidationError,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from dmgammapy.spectra import CHANNELS, channel_label, parse_channel
+from dmgammapy.spectra import channel_label
 
-from ._yaml import ConfigError, YAMLSource, format_loc, nearest
+from ._explain import explain, place, sentence, validate_inside
+from ._fields import Channel, Mass, Section, Spectra, Width, fail, parse_mass
+from ._yaml import ConfigError, YAMLSource
 
 __all__ = [
     "AnalysisConfig",
@@ -46,106 +35,7 @@ __all__ = [
 MAX_MASSES = 10_000
 
 
-def _fail(message, *sub):
-    """Report a bad value; ``sub`` leads from the field to the part of it that is bad."""
-    # braces would be taken for placeholders of the template
-    return PydanticCustomError("config", "{text}", {"text": message, "sub": list(sub)})
-
-
-def _parse_mass(value):
-    if isinstance(value, u.Quantity):
-        mass = value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        raise _fail(f"a mass needs a unit, for example '{value:g} GeV', got {value!r}")
-    else:
-        try:
-            mass = u.Quantity(value)
-        except (TypeError, ValueError):
-            raise _fail(f"expected a mass such as '100 GeV', got {value!r}") from None
-    if mass.unit == u.dimensionless_unscaled:
-        raise _fail(f"a mass needs a unit, for example '{value} GeV', got {value!r}")
-    if not mass.unit.is_equivalent("GeV"):
-        raise _fail(f"a mass needs a unit of energy such as GeV or TeV, got {value!r}")
-    mass = mass.to("GeV") if mass.isscalar else mass
-    if not (mass.isscalar and np.isfinite(mass.value) and mass.value > 0):
-        raise _fail(f"a mass must be one positive number with a unit, got {value!r}")
-    return mass
-
-
-Mass = Annotated[
-    u.Quantity,
-    BeforeValidator(_parse_mass),
-    PlainSerializer(lambda mass: f"{mass.to_value('GeV'):.10g} GeV"),
-    WithJsonSchema({"type": "string", "examples": ["100 GeV", "1 TeV"]}),
-]
-
-
-def _parse_channel(value):
-    try:
-        return parse_channel(value)
-    except ValueError as error:
-        names = list(value) if isinstance(value, dict) else [value]
-        hints = [nearest(n, CHANNELS) for n in names if n not in CHANNELS]
-        hint = next((h for h in hints if h), None)
-        suggestion = f" Did you mean {hint!r}?" if hint else ""
-        raise _fail(f"{error}{suggestion}") from None
-
-
-Channel = Annotated[
-    Any,
-    AfterValidator(_parse_channel),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "examples": ["b", "tau"]},
-                {"type": "object", "additionalProperties": {"type": "number"}},
-            ]
-        }
-    ),
-]
-
-
-def _check_spectra(value):
-    if not (isinstance(value, str) and value) and not (isinstance(value, dict) and value):
-        raise _fail(
-            f"expected a name such as pppc4, a file, or what read_spectra takes, got {value!r}"
-        )
-    return value
-
-
-Spectra = Annotated[
-    Any,
-    AfterValidator(_check_spectra),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "examples": ["pppc4", "dmfit"]}, {"type": "object"}]}
-    ),
-]
-
-
-def _check_width(value):
-    pair = value if isinstance(value, list | tuple) else [value]
-    try:
-        numbers = [float(v) for v in pair]
-    except (TypeError, ValueError):
-        numbers = []
-    good = len(numbers) in (1, 2) and all(np.isfinite(n) and n >= 0 for n in numbers)
-    if not good or (isinstance(value, list | tuple) and len(numbers) != 2):
-        raise _fail(f"expected a width in dex, or [low, high], none negative, got {value!r}")
-    return tuple(numbers) if len(numbers) == 2 else numbers[0]
-
-
-Width = Annotated[
-    Any,
-    AfterValidator(_check_width),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
-]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
-
-
-class TargetsConfig(_Section):
+class TargetsConfig(Section):
     """Which targets. A plain text is taken as ``roster``, a list as ``names``."""
 
     roster: str | None = Field(
@@ -176,16 +66,16 @@ class TargetsConfig(_Section):
     def _one_source(self):
         listed = self.roster is not None or self.file is not None
         if listed == (self.names is not None):
-            raise _fail(
+            raise fail(
                 "give either a roster (a bundled name or a file) or the names of targets, "
                 f"got {'both' if listed else 'neither'}"
             )
         if self.names is not None and not self.names:
-            raise _fail("the list of targets is empty", "names")
+            raise fail("the list of targets is empty", "names")
         return self
 
 
-class DatasetsConfig(_Section):
+class DatasetsConfig(Section):
     """Where the likelihoods are. A plain text is taken as ``path``."""
 
     path: str = Field(description="File of each target, with {target} for its name.")
@@ -204,15 +94,15 @@ class DatasetsConfig(_Section):
     def _has_target(cls, value):
         for name in re.findall(r"(?<!\$)\{(.*?)\}", value):
             if name != "target":
-                raise _fail(f"unknown placeholder {{{name}}} in {value!r}, expected {{target}}")
+                raise fail(f"unknown placeholder {{{name}}} in {value!r}, expected {{target}}")
         if "{target}" not in value:
-            raise _fail(
+            raise fail(
                 f"the path must hold {{target}} where the name of a target goes, got {value!r}"
             )
         return value
 
 
-class MassesConfig(_Section):
+class MassesConfig(Section):
     """Masses of the scan: equal steps in log m from ``min`` to ``max``."""
 
     min: Mass
@@ -222,9 +112,9 @@ class MassesConfig(_Section):
     @model_validator(mode="after")
     def _ascend(self):
         if self.n == 1 and self.min != self.max:
-            raise _fail("a single mass needs min equal to max", "n")
+            raise fail("a single mass needs min equal to max", "n")
         if self.n > 1 and not self.max > self.min:
-            raise _fail(f"max must exceed min, got {self.min:g} to {self.max:g}", "max")
+            raise fail(f"max must exceed min, got {self.min:g} to {self.max:g}", "max")
         return self
 
     @property
@@ -236,7 +126,7 @@ class MassesConfig(_Section):
         return masses * u.GeV
 
 
-class JFactorOverride(_Section):
+class JFactorOverride(Section):
     """J-factor (D-factor for decay) of one target, in place of the table's."""
 
     log10_jfactor: float | None = Field(None, description="log10 of J [GeV2 cm-5].")
@@ -248,17 +138,17 @@ class JFactorOverride(_Section):
     @classmethod
     def _is_log(cls, value):
         if value is not None and not 0 < value < 100:
-            raise _fail(f"expected log10 of the factor, for example 18.8, got {value:g}")
+            raise fail(f"expected log10 of the factor, for example 18.8, got {value:g}")
         return value
 
     @model_validator(mode="after")
     def _says_something(self):
         if not self.model_fields_set:
-            raise _fail("the entry is empty; give log10_jfactor, log10_jfactor_err or both")
+            raise fail("the entry is empty; give log10_jfactor, log10_jfactor_err or both")
         return self
 
 
-class JFactorConfig(_Section):
+class JFactorConfig(Section):
     """How the uncertainty of J-factors is treated. A plain text is taken as ``method``."""
 
     method: Literal["profile", "marginal", "fixed"] = "profile"
@@ -270,13 +160,13 @@ class JFactorConfig(_Section):
         return {"method": value} if isinstance(value, str) else value
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(Section):
     """Which limits."""
 
     cl: float = Field(0.95, gt=0.5, lt=1, description="Confidence level.")
 
 
-class PlotsConfig(_Section):
+class PlotsConfig(Section):
     """Which figures. A plain ``true`` or ``false`` is taken as ``enabled``."""
 
     enabled: bool = True
@@ -293,7 +183,7 @@ class PlotsConfig(_Section):
         return [value] if isinstance(value, str) else value
 
 
-class ExecutionConfig(_Section):
+class ExecutionConfig(Section):
     """How it runs."""
 
     n_jobs: int = Field(1, description="Targets converted at the same time; -1 uses all cores.")
@@ -305,11 +195,11 @@ class ExecutionConfig(_Section):
     @classmethod
     def _not_zero(cls, value):
         if value == 0:
-            raise _fail("n_jobs must be a positive number of workers, or -1 for all cores, got 0")
+            raise fail("n_jobs must be a positive number of workers, or -1 for all cores, got 0")
         return value
 
 
-class AnalysisConfig(_Section):
+class AnalysisConfig(Section):
     """What an analysis does.
 
     Read from a YAML file with `read`, or made from a dict with `from_dict`; both check it and
@@ -366,11 +256,11 @@ class AnalysisConfig(_Section):
     @classmethod
     def _channels_differ(cls, value):
         if not value:
-            raise _fail("the list of channels is empty")
+            raise fail("the list of channels is empty")
         labels = [channel_label(c) for c in value]
         for i, label in enumerate(labels):
             if label in labels[:i]:
-                raise _fail(f"the channel {label} comes twice", i)
+                raise fail(f"the channel {label} comes twice", i)
         return value
 
     @field_validator("masses", mode="wrap")
@@ -380,24 +270,24 @@ class AnalysisConfig(_Section):
         if isinstance(value, MassesConfig):
             return value
         if isinstance(value, dict):
-            return _validate_inside(MassesConfig, value)
+            return validate_inside(MassesConfig, value)
         if isinstance(value, str):
             value = [value]
         if isinstance(value, u.Quantity):
             value = list(np.atleast_1d(value))
         if not isinstance(value, list | tuple) or not len(value):
-            raise _fail(
+            raise fail(
                 "expected a list of masses such as [10 GeV, 100 GeV], or min, max and n, "
                 f"got {value!r}"
             )
         masses = []
         for i, item in enumerate(value):
             try:
-                masses.append(_parse_mass(item))
+                masses.append(parse_mass(item))
             except PydanticCustomError as error:
-                raise _fail(error.context["text"], i) from None
+                raise fail(error.context["text"], i) from None
             if i and not masses[i] > masses[i - 1]:
-                raise _fail(f"masses must ascend, got {item} after {value[i - 1]}", i)
+                raise fail(f"masses must ascend, got {item} after {value[i - 1]}", i)
         return masses
 
     # ---- reading -----------------------------------------------------------------------------
@@ -444,7 +334,7 @@ class AnalysisConfig(_Section):
         try:
             config = cls.model_validate(data)
         except ValidationError as error:
-            raise ConfigError(_explain(error, cls, source)) from None
+            raise ConfigError(explain(error, cls, source)) from None
         config._source = source
         config._folder = folder
         return config
@@ -458,7 +348,7 @@ class AnalysisConfig(_Section):
             Keys and indices from the top, for example ``("jfactor", "targets", "draco")``.
         message : str
         """
-        return ConfigError(_sentence(_place(self._source, loc), message))
+        return ConfigError(sentence(place(self._source, loc), message))
 
     # ---- derived -----------------------------------------------------------------------------
 
@@ -503,92 +393,3 @@ class AnalysisConfig(_Section):
 
         expanded = re.sub(r"\$\{(\w+)\}|\$(\w+)", expand, text)
         return self._folder / Path(expanded).expanduser()
-
-
-def _validate_inside(model, value):
-    """Validate a section whose errors shall point inside the field that holds it."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        context = {"problems": list(_problems(error, model))}
-        raise PydanticCustomError("config_section", "bad section", context) from None
-
-
-def _loc(error):
-    context = error.get("ctx") or {}
-    return (*error["loc"], *context.get("sub", ()))
-
-
-def _fields_at(model, loc):
-    """Keys that the section at ``loc`` may have."""
-    for part in loc:
-        if not hasattr(model, "model_fields") or part not in model.model_fields:
-            return []
-        model = model.model_fields[part].annotation
-        if typing.get_origin(model) is dict:  # jfactor.targets.<name>
-            return _fields_at(typing.get_args(model)[1], loc[loc.index(part) + 2 :])
-    return list(getattr(model, "model_fields", ()))
-
-
-def _message(error, model, loc):
-    """What is wrong, in our words."""
-    kind, value = error["type"], error.get("input")
-    if kind == "config":
-        return error["ctx"]["text"]
-    if kind == "extra_forbidden":
-        known = _fields_at(model, loc[:-1])
-        hint = nearest(loc[-1], known)
-        suggestion = f"did you mean {hint!r}? " if hint else ""
-        return f"unknown key; {suggestion}Known keys: {', '.join(known)}"
-    if kind == "missing":
-        return "this key is required"
-    if kind == "literal_error":
-        expected = error["ctx"]["expected"]
-        hint = nearest(value, re.findall(r"'([^']*)'", expected))
-        suggestion = f"; did you mean {hint!r}?" if hint else ""
-        return f"must be {expected}, got {value!r}{suggestion}"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"expected 'key: value' pairs, got {value!r}"
-    text = re.sub(r"^Input should be ", "must be ", error["msg"])
-    return f"{text[0].lower()}{text[1:]}, got {value!r}"
-
-
-def _place(source, loc, of_key=False):
-    key = f"key '{format_loc(loc)}'" if loc else ""
-    if source is None:
-        return f"configuration, {key}" if key else "configuration"
-    return f"{source.path}, line {source.line(loc, of_key)}" + (f", {key}" if key else "")
-
-
-def _sentence(place, message):
-    return f"{place}: {message}" + ("" if message.endswith((".", "?")) else ".")
-
-
-def _problems(error, model):
-    """All errors of a validation as (place, message, whether it is about the key itself)."""
-    items = error.errors()
-    misspelt = set()
-    for item in items:
-        if item["type"] == "extra_forbidden":
-            *section, key = item["loc"]
-            hint = nearest(key, _fields_at(model, section))
-            misspelt.add((*section, hint))
-    for item in items:
-        loc = _loc(item)
-        if item["type"] == "config_section":
-            for sub, message, of_key in item["ctx"]["problems"]:
-                yield (*loc, *sub), message, of_key
-        elif item["type"] != "missing" or loc not in misspelt:
-            yield loc, _message(item, model, loc), item["type"] == "extra_forbidden"
-
-
-def _explain(error, model, source):
-    """All errors of a validation, one line each."""
-    lines = [
-        _sentence(_place(source, loc, of_key), message)
-        for loc, message, of_key in _problems(error, model)
-    ]
-    if len(lines) == 1:
-        return lines[0]
-    name = "configuration" if source is None else source.path
-    return "\n- ".join([f"{name}: {len(lines)} errors", *lines])

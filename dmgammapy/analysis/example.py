@@ -140,7 +140,7 @@ def simulate_sed(target, random):
     >>> draco = Targets.read_roster("ackermann2015_dsphs")["draco"]
     >>> dataset, truth = simulate_sed(draco, np.random.default_rng(1))
     >>> dataset.n_bins, round(float(truth["background"].sum()))
-    (24, 2862)
+    (24, 1146)
     """
     background = expected_background(target.position.galactic.b.deg)
     reference = REF_DNDE * 1e6  # MeV cm-2 s-1: E^2 dN/dE of norm 1

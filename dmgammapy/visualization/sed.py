@@ -79,7 +79,7 @@ def plot_castro(
         shown = best > 0
         ax.plot(
             np.sqrt(edges[:-1] * edges[1:])[shown], best[shown], "o", color="white",
-            markeredgecolor="black", label="Best fit",
+            markeredgecolor="black", label="Best fit" if shown.any() else None,
         )  # fmt: skip
     label = value_label or style.label_of(style.VALUE_LABELS, unit, "Value")
     ax.set(xlim=(edges[0], edges[-1]), ylim=(grid[0], grid[-1]))

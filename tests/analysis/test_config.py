@@ -1,10 +1,12 @@
 """Configuration: every mistake is named with file, line and key."""
 
 import re
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 import pytest
+import yaml
 
 from dmgammapy.analysis import AnalysisConfig, ConfigError
 
@@ -72,7 +74,7 @@ execution: {n_jobs: -1, on_error: skip}
 
 MISTAKES = [
     # replaced, by, line, key, part of the message
-    ("channels", "chanels", 4, "chanels", "did you mean 'channels'?"),
+    ("channels", "channelz", 4, "channelz", "did you mean 'channels'?"),
     ("path:", "pathe:", 3, "datasets.pathe", "did you mean 'path'?"),
     ("[b, tau]", "[b, tauu]", 4, "channels[1]", "Did you mean 'tau'?"),
     ("[b, tau]", "[b, bb]", 4, "channels[1]", "the channel b comes twice"),
@@ -221,3 +223,16 @@ def test_json_schema_has_all_sections():
     assert schema["required"] == ["targets", "datasets", "channels", "masses"]
     assert schema["additionalProperties"] is False
     assert schema["properties"]["limits"]["$ref"] == "#/$defs/LimitsConfig"
+
+
+def test_documented_configurations_are_valid():
+    page = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+    short, full = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    assert AnalysisConfig.from_dict(yaml.safe_load(short)).jfactor.method == "profile"
+    config = AnalysisConfig.from_dict(yaml.safe_load(full))
+    # the page shows every section and key, in the comments at least
+    for name, field in AnalysisConfig.model_fields.items():
+        assert f"{name}:" in full
+        for key in getattr(field.annotation, "model_fields", {}):
+            assert key == "enabled" or f"{key}:" in full, key
+    assert config.channel_labels == ["b", "tau", "0.7 b + 0.3 tau"]

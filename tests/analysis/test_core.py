@@ -10,6 +10,7 @@ from astropy.table import QTable
 from scipy.optimize import brentq, minimize_scalar
 
 from dmgammapy.analysis import AnalysisConfig, ConfigError, DMAnalysis
+from dmgammapy.analysis._inputs import DatasetFiles
 from dmgammapy.analysis.example import EXAMPLE_FOLDER
 from dmgammapy.spectra import read_spectra
 from dmgammapy.targets import Target, Targets
@@ -60,7 +61,7 @@ def test_combined_limit_is_that_of_the_exact_poisson_likelihood(tmp_path):
             return 2 * np.sum(mu - truth["counts"] * np.log(mu))
 
         found = combined.sigmav_ul.data[i, j, 0, 0]
-        assert found == pytest.approx(exact_limit(stat, found), rel=1e-4)
+        assert found == pytest.approx(exact_limit(stat, found), rel=1e-5)
 
 
 def test_jfactor_override(project, edit):
@@ -299,3 +300,19 @@ def test_from_dict_and_relative_output(project, monkeypatch):
     analysis.run()
     assert (project / "results" / "combined.fits").is_file()
     assert "a dict" in repr(analysis)
+
+
+# ---- files that fit a pattern ------------------------------------------------------------------
+
+
+def test_files_of_a_pattern(tmp_path):
+    """The name may stand twice, in folders, and beside characters that mean something to glob."""
+    folder = tmp_path / "run[1]*"
+    for name, file in (("draco", "draco"), ("segue_1", "segue_1"), ("fornax", "draco")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"sed.{file}.fits").touch()
+    files = DatasetFiles(folder / "{target}" / "sed.{target}.fits")
+    assert files.path("draco") == folder / "draco" / "sed.draco.fits"
+    assert files.path("draco").is_file()
+    assert files.unused(["draco"]) == {folder / "segue_1" / "sed.segue_1.fits": "segue_1"}
+    assert files.unused(["draco", "segue_1"]) == {}

@@ -96,7 +96,7 @@ def test_overwrite(config, tmp_path):
     ("old", "new", "message"),
     [
         ("channels: b", "channels: bbb", "config.yaml, line 3, key 'channels[0]': Unknown channel"),
-        ("channels: b", "chanels: b", "did you mean 'channels'?"),
+        ("channels: b", "channel: b", "did you mean 'channels'?"),
         ("plots: false", "plots: false\nplots: true", "the key 'plots' stands on line 5 already"),
         ("1 TeV", "1 EeV", "config.yaml, line 4, key 'masses[1]': 1e+09 GeV lies outside"),
         ("/sed_", "/nowhere_", "none of 15 targets can be used"),

@@ -1,0 +1,100 @@
+"""What pydantic finds wrong in a configuration, in our words and with file, line and key."""
+
+import re
+import typing
+
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from ._yaml import format_loc, nearest
+
+__all__ = ["explain", "place", "sentence", "validate_inside"]
+
+
+def validate_inside(model, value):
+    """Validate a section whose errors shall point inside the field that holds it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        context = {"problems": list(_problems(error, model))}
+        raise PydanticCustomError("config_section", "bad section", context) from None
+
+
+def _loc(error):
+    context = error.get("ctx") or {}
+    return (*error["loc"], *context.get("sub", ()))
+
+
+def _fields_at(model, loc):
+    """Keys that the section at ``loc`` may have."""
+    for part in loc:
+        if not hasattr(model, "model_fields") or part not in model.model_fields:
+            return []
+        model = model.model_fields[part].annotation
+        if typing.get_origin(model) is dict:  # jfactor.targets.<name>
+            return _fields_at(typing.get_args(model)[1], loc[loc.index(part) + 2 :])
+    return list(getattr(model, "model_fields", ()))
+
+
+def _message(error, model, loc):
+    """What is wrong, in our words."""
+    kind, value = error["type"], error.get("input")
+    if kind == "config":
+        return error["ctx"]["text"]
+    if kind == "extra_forbidden":
+        known = _fields_at(model, loc[:-1])
+        hint = nearest(loc[-1], known)
+        suggestion = f"did you mean {hint!r}? " if hint else ""
+        return f"unknown key; {suggestion}Known keys: {', '.join(known)}"
+    if kind == "missing":
+        return "this key is required"
+    if kind == "literal_error":
+        expected = error["ctx"]["expected"]
+        hint = nearest(value, re.findall(r"'([^']*)'", expected))
+        suggestion = f"; did you mean {hint!r}?" if hint else ""
+        return f"must be {expected}, got {value!r}{suggestion}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"expected 'key: value' pairs, got {value!r}"
+    text = re.sub(r"^Input should be ", "must be ", error["msg"])
+    return f"{text[0].lower()}{text[1:]}, got {value!r}"
+
+
+def place(source, loc, of_key=False):
+    key = f"key '{format_loc(loc)}'" if loc else ""
+    if source is None:
+        return f"configuration, {key}" if key else "configuration"
+    return f"{source.path}, line {source.line(loc, of_key)}" + (f", {key}" if key else "")
+
+
+def sentence(place, message):
+    return f"{place}: {message}" + ("" if message.endswith((".", "?")) else ".")
+
+
+def _problems(error, model):
+    """All errors of a validation as (place, message, whether it is about the key itself)."""
+    items = error.errors()
+    misspelt = set()
+    for item in items:
+        if item["type"] == "extra_forbidden":
+            *section, key = item["loc"]
+            hint = nearest(key, _fields_at(model, section))
+            misspelt.add((*section, hint))
+    for item in items:
+        loc = _loc(item)
+        if item["type"] == "config_section":
+            for sub, message, of_key in item["ctx"]["problems"]:
+                yield (*loc, *sub), message, of_key
+        elif item["type"] != "missing" or loc not in misspelt:
+            yield loc, _message(item, model, loc), item["type"] == "extra_forbidden"
+
+
+def explain(error, model, source):
+    """All errors of a validation, one line each."""
+    lines = [
+        sentence(place(source, loc, of_key), message)
+        for loc, message, of_key in _problems(error, model)
+    ]
+    if len(lines) == 1:
+        return lines[0]
+    name = "configuration" if source is None else source.path
+    return "\n- ".join([f"{name}: {len(lines)} errors", *lines])
