@@ -118,7 +118,7 @@ def _contributions(analysis, channel):
     edges = np.concatenate([[mass[0] / ratio[0]], mass[:-1] * ratio, [mass[-1] * ratio[-1]]])
     bound = np.nanmax(np.abs(rows))
     image = ax.pcolormesh(
-        edges, np.arange(len(rows) + 1), 100 * rows, cmap="RdBu_r",
+        edges, np.arange(len(rows) + 1), 100 * rows, cmap="cividis",
         norm=Normalize(-100 * bound, 100 * bound),
     )  # fmt: skip
     ax.set(xscale="log", xlabel="Mass [GeV]", title=_title(analysis, channel))
