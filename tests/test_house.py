@@ -70,7 +70,7 @@ def test_conda_environment_is_that_of_pyproject():
     lines = (REPOSITORY / "environment.yml").read_text().splitlines()
     conda = {}
     for line in lines:
-        if match := re.fullmatch(r"  - ([a-z][\w-]*)(.*)", line):
+        if match := re.fullmatch(r" {2,6}- ([a-z][\w-]*)([^:]*)", line):
             conda[match[1]] = match[2]
     assert conda.pop("python") == PROJECT["project"]["requires-python"]
     for name in ("conda-forge", "nodefaults", "pip"):
