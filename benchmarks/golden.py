@@ -1,5 +1,7 @@
 """The 45 golden targets as datasets: read from files, or simulated anew in memory."""
 
+from functools import lru_cache
+
 import astropy.units as u
 import numpy as np
 
@@ -118,3 +120,15 @@ def poisson_scans(signal, background, counts):
     mu = background[:, None] + signal[:, None] * norm
     stat = 2 * (mu - counts[:, None] * np.log(mu))
     return norm, stat - stat.min(axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=1)
+def golden_in_process(folder):
+    return Golden(folder / "golden")
+
+
+def realise(folder, seed, n):
+    """Simulate and analyse ``n`` null realisations."""
+    golden = golden_in_process(folder)
+    rng = np.random.default_rng(seed)
+    return [golden.limits(golden.simulate(rng)).sigmav_ul.data for _ in range(n)]
