@@ -1,16 +1,18 @@
-"""Likelihood datasets: bin-by-bin SED likelihoods as Gammapy datasets, and their file formats.
+"""Likelihood datasets: bin-by-bin SED likelihoods and fast likelihoods of counts.
 
 Use `SEDLikelihoodDataset` for likelihoods that are already scanned in energy bins (fermipy SEDs,
-the public Fermi-LAT dwarf likelihoods, Gammapy's flux points). Importing this room registers it
+the public Fermi-LAT dwarf likelihoods, Gammapy's flux points), and `CountsLikelihood` for the
+norms of models on Gammapy's map and spectrum datasets. Importing this room registers the first
 with Gammapy, so that ``Datasets.read`` finds it.
 """
 
 from gammapy.datasets import DATASET_REGISTRY
 
+from .counts import CountsFit, CountsLikelihood
 from .scans import LikelihoodScans
 from .sed import SEDLikelihoodDataset
 
-__all__ = ["LikelihoodScans", "SEDLikelihoodDataset"]
+__all__ = ["CountsFit", "CountsLikelihood", "LikelihoodScans", "SEDLikelihoodDataset"]
 
 if not any(cls.tag == SEDLikelihoodDataset.tag for cls in DATASET_REGISTRY):
     DATASET_REGISTRY.append(SEDLikelihoodDataset)

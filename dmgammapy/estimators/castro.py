@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import NamedTuple
 
 import astropy.units as u
 import numpy as np
@@ -17,77 +15,17 @@ from dmgammapy.modeling import JFactorPrior
 from dmgammapy.spectra import channel_label, read_spectra
 from dmgammapy.utils import progress
 
-from . import _kernels as kernels
+from ._castro_counts import CountsCastro, group_by_source, is_counts
+from ._conversion import FLUX_UNITS, SpectraKey, convert, unit_flux
 from .castro_maps import STRENGTH_UNITS, CastroMaps
-from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
 from .metadata import CastroMetaData
 
 __all__ = ["CastroEstimator"]
 
 log = logging.getLogger(__name__)
 
-# The lattice of a row begins where the signal changes stat by less than START_STAT and ends some
-# decades (at least MARGIN, more for a wide J prior) above the point where a single bin has excluded
-# it by TOP_STAT.
-START_STAT = 1e-3
-TOP_STAT = 100.0
-MARGIN = 2.0
-# The table of a bin reaches from TABLE_BELOW decades under to TABLE_ABOVE decades over the norm
-# at which its stat has risen by TABLE_STAT.
-TABLE_BELOW, TABLE_ABOVE, TABLE_STAT = 9.0, 6.0, 4.0
-YIELD_UNITS = {"flux": u.Unit(""), "eflux": u.Unit("GeV"), "dnde": u.Unit("GeV-1")}
-FLUX_UNITS = {name: unit * u.Unit("cm-2 s-1") for name, unit in YIELD_UNITS.items()}
-# Straight lines have kinks, which a lattice of the usual step would round off.
-LINEAR_STEP = BASE_STEP / 8
-
-
-@lru_cache(maxsize=64)
-def _unit_flux(spectra, edges, energy_ref, masses, channels, process, norm_type, k, redshift):
-    """Flux of every bin for J = 1 and unit signal strength, and where it is valid.
-
-    Arguments are hashable forms; the flux has the shape (channel, mass, bin) in cm-2 s-1,
-    GeV cm-2 s-1 or GeV-1 cm-2 s-1.
-    """
-    spectra = spectra.spectra
-    energy = np.frombuffer(edges) * u.GeV
-    center = np.frombuffer(energy_ref) * u.GeV
-    mass = np.frombuffer(masses) * u.GeV
-    names = [dict(c) if isinstance(c, tuple) else c for c in channels]
-    valid = spectra.is_valid(mass, names, process=process)
-    z = 1.0 + redshift
-    yields = spectra.integrate(
-        energy * z, mass, names, process=process, norm_type=norm_type, energy_ref=center * z
-    )
-    yields = (
-        yields.to_value(YIELD_UNITS[norm_type]) / {"flux": z, "eflux": z**2, "dnde": 1.0}[norm_type]
-    )
-    m = mass.value[:, None]
-    factor = 1 / (4 * np.pi * k * m**2) if process == "annihilation" else 1 / (4 * np.pi * m)
-    flux = yields * factor
-    if not (np.isfinite(flux[valid]).all() and (flux[valid] >= 0).all()):
-        raise ValueError(f"spectra {spectra.name}: negative or invalid flux.")
-    flux = np.where(valid[..., None], flux, 0.0)
-    flux.setflags(write=False)
-    return flux, valid
-
-
-class _SpectraKey:
-    """Hashable handle of spectra, so that equal ones share cached operators."""
-
-    def __init__(self, spectra):
-        self.spectra = spectra
-        try:
-            self._key = repr(spectra.source)
-        except ValueError:  # a table in memory is equal to itself only
-            self._key = id(spectra)
-
-    def __hash__(self):
-        return hash(self._key)
-
-    def __eq__(self, other):
-        return self.spectra is other.spectra or (
-            self._key == other._key and self.spectra == other.spectra
-        )
+METHODS = ("bins", "direct")
+_convert, _unit_flux, _SpectraKey = convert, unit_flux, SpectraKey
 
 
 class CastroEstimator(Estimator):
@@ -118,6 +56,29 @@ class CastroEstimator(Estimator):
         `~dmgammapy.datasets.LikelihoodScans`. Default is that of each dataset.
     cl : float
         Confidence level of the stored upper limits. Default is 0.95.
+    method : {"bins", "direct"}
+        How counts datasets are treated. ``bins`` (default) extracts the likelihood of every
+        energy bin once (`estimate_sed`) and converts it, without energy dispersion between the
+        bins; ``direct`` fits every mass and channel to all counts at once.
+    energy_edges : `~astropy.units.Quantity`, optional
+        Energy bins for counts datasets. Default is those of the datasets.
+    reference_model : `~gammapy.modeling.models.SpectralModel`, optional
+        Spectrum inside an energy bin. Default is a power law of index 2.
+    free_background : {"free", "fixed"}, list of str or `~astropy.units.Quantity`
+        Which background norms are profiled, see `CountsLikelihood.from_datasets`: those free in
+        the models (default), none, those of the models named, or of sources within an angle.
+    cov_scale : float, optional
+        Hold the background norms by Gaussian priors around a global fit, this many of its errors
+        wide (fermipy's option of this name). Default is no such priors.
+    n_points : int
+        Scan points of each bin (or mass and channel, if direct). Default is 30.
+    delta_stat_max : float
+        Rise of -2 ln L at which scans of counts end. Default is 50.
+    negative_norm : bool
+        Let scans of counts reach to negative signals, as far as the prediction stays positive.
+        Default is False.
+    source : str, optional
+        Name of the model to scan in counts datasets with several dark matter models.
     n_jobs : int
         Datasets converted at the same time, in threads. Default is 1; -1 uses all cores.
     show_progress : bool or None
@@ -165,6 +126,15 @@ class CastroEstimator(Estimator):
         norm_type="eflux",
         interpolation=None,
         cl=0.95,
+        method="bins",
+        energy_edges=None,
+        reference_model=None,
+        free_background="free",
+        cov_scale=None,
+        n_points=30,
+        delta_stat_max=50.0,
+        negative_norm=False,
+        source=None,
         n_jobs=1,
         show_progress=None,
     ):
@@ -177,6 +147,15 @@ class CastroEstimator(Estimator):
         self.norm_type = norm_type
         self.interpolation = interpolation
         self.cl = cl
+        self.method = method
+        self.energy_edges = None if energy_edges is None else u.Quantity(energy_edges).to("GeV")
+        self.reference_model = reference_model
+        self.free_background = free_background
+        self.cov_scale = cov_scale
+        self.n_points = n_points
+        self.delta_stat_max = delta_stat_max
+        self.negative_norm = negative_norm
+        self.source = source
         self.n_jobs = n_jobs
         self.show_progress = show_progress
         self.labels = [channel_label(c) for c in self.channels]
@@ -197,6 +176,13 @@ class CastroEstimator(Estimator):
                 f"interpolation must be one of {sorted(INTERPOLATIONS)} or None, "
                 f"got {self.interpolation!r}."
             )
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {METHODS}, got {self.method!r}.")
+        if self.n_points < 8 or not self.delta_stat_max > 4:
+            raise ValueError(
+                f"n_points must be 8 at least and delta_stat_max above 4, got {self.n_points} and "
+                f"{self.delta_stat_max}."
+            )
         if not self.channels:
             raise ValueError("channels is empty.")
         if len(set(self.labels)) != len(self.labels):
@@ -214,6 +200,9 @@ class CastroEstimator(Estimator):
             "norm_type": self.norm_type,
             "interpolation": self.interpolation or "that of each dataset",
             "cl": self.cl,
+            "method": self.method,
+            "free_background": self.free_background,
+            "cov_scale": self.cov_scale,
             "n_jobs": self.n_jobs,
         }
 
@@ -222,37 +211,85 @@ class CastroEstimator(Estimator):
 
         Parameters
         ----------
-        datasets : `~dmgammapy.datasets.SEDLikelihoodDataset` or list of them
-            Each with a dark matter model, e.g. from `~dmgammapy.targets.Target.to_models`.
+        datasets : `~gammapy.datasets.Datasets`, list or a single dataset
+            `~dmgammapy.datasets.SEDLikelihoodDataset`, each a result of its own, or Gammapy's map
+            and spectrum datasets, joint where they share the dark matter source. Each with a dark
+            matter model, e.g. from `~dmgammapy.targets.Target.to_models`.
 
         Returns
         -------
         castro : `CastroMaps` or list of `CastroMaps`
-            One for a single dataset; otherwise a list in the order of the input.
+            One for a single dataset or for counts of a single source; otherwise a list in the
+            order of the input.
 
         Raises
         ------
+        TypeError
+            If a dataset is of another kind.
         ValueError
             If a dataset has no dark matter model or more than one, the process does not fit, or
             the reference flux for ``norm_type`` is missing. The message names the dataset.
         """
+        units, single = self._units(datasets)
+        items = progress(units, "castro", self.show_progress)
+        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
+        castros = parallel(delayed(self._run_one)(unit) for unit in items)
+        return castros[0] if single else castros
+
+    def _units(self, datasets):
+        """What gives one result each, and whether there is only one by nature."""
         if isinstance(datasets, SEDLikelihoodDataset):
-            return self._run_one(datasets)
+            return [datasets], True
+        if is_counts(datasets):
+            datasets = [datasets]
         if not isinstance(datasets, Datasets | Iterable):
             raise TypeError(
-                "run needs a SEDLikelihoodDataset or a list of them, "
+                "run needs SEDLikelihoodDataset or Gammapy's map and spectrum datasets, "
                 f"got {type(datasets).__name__}."
             )
         datasets = list(datasets)
         for dataset in datasets:
-            if not isinstance(dataset, SEDLikelihoodDataset):
+            if not isinstance(dataset, SEDLikelihoodDataset) and not is_counts(dataset):
                 raise TypeError(
-                    f"dataset {getattr(dataset, 'name', dataset)!r}: CastroEstimator converts "
-                    f"SEDLikelihoodDataset, got {type(dataset).__name__}."
+                    f"dataset {getattr(dataset, 'name', dataset)!r}: CastroEstimator takes "
+                    "SEDLikelihoodDataset and Gammapy's map and spectrum datasets, got "
+                    f"{type(dataset).__name__}."
                 )
-        items = progress(datasets, "castro", self.show_progress)
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        return parallel(delayed(self._run_one)(d) for d in items)
+        groups = group_by_source([d for d in datasets if is_counts(d)], self.source)
+        first = {members[0].name: members for members in groups.values()}
+        units = [
+            dataset if not is_counts(dataset) else CountsCastro(self, first[dataset.name])
+            for dataset in datasets
+            if not is_counts(dataset) or dataset.name in first
+        ]
+        return units, len(groups) == 1 and len(units) == 1
+
+    def estimate_sed(self, datasets):
+        """Bin-by-bin likelihood of counts.
+
+        Parameters
+        ----------
+        datasets : `~gammapy.datasets.Datasets`, list or a single dataset
+            Gammapy's map and spectrum datasets about one dark matter source; joint.
+
+        Returns
+        -------
+        sed : `~dmgammapy.datasets.SEDLikelihoodDataset`
+            With the source's model; ``norm_scan`` and ``stat_scan`` have the shape
+            (n_bins, n_points). Norms are in units of ``reference_model``.
+
+        Raises
+        ------
+        TypeError
+            If a dataset has no counts.
+        ValueError
+            As `CountsLikelihood.from_datasets`, or if energy bins don't match.
+        """
+        datasets = [datasets] if is_counts(datasets) else list(datasets)
+        wrong = [type(d).__name__ for d in datasets if not is_counts(d)]
+        if wrong:
+            raise TypeError(f"estimate_sed needs map or spectrum datasets, got {wrong[0]}.")
+        return CountsCastro(self, datasets).sed()
 
     def _operator(self, dataset, model, keep):
         edges = dataset.energy_edges.to_value("GeV")
@@ -261,8 +298,8 @@ class CastroEstimator(Estimator):
             tuple(sorted(c.items())) if isinstance(c, dict) else c for c in self.channels
         )
         k = getattr(model, "k", 1)
-        flux, valid = _unit_flux(
-            _SpectraKey(self.spectra), np.ascontiguousarray(edges).tobytes(),
+        flux, valid = unit_flux(
+            SpectraKey(self.spectra), np.ascontiguousarray(edges).tobytes(),
             np.ascontiguousarray(center).tobytes(), self.masses.value.tobytes(), channels,
             self.process, self.norm_type, k, float(model.redshift),
         )  # fmt: skip
@@ -274,6 +311,10 @@ class CastroEstimator(Estimator):
         return LikelihoodScans(dataset.norm_scan, dataset.stat_scan, self.interpolation)
 
     def _run_one(self, dataset):
+        if isinstance(dataset, CountsCastro):
+            if self.method == "direct":
+                return self._run_direct(dataset)
+            dataset = dataset.sed()
         name, model = _dark_matter_model(dataset, self.process)
         log10_jfactor, prior = _jfactor(dataset, model)
         keep = dataset.mask if dataset.mask is not None else np.ones(dataset.n_bins, bool)
@@ -284,7 +325,7 @@ class CastroEstimator(Estimator):
         amplitude = (10.0**log10_jfactor * flux / ref).reshape(-1, keep.sum())
         width = 0.0 if prior is None else max(prior.err_low, prior.err_high)
         scans = self._scans(dataset)
-        profiles = _convert(scans, keep, amplitude, width)
+        profiles = convert(scans, keep, amplitude, width)
         n_zero = int((profiles.empty & valid.ravel()).sum())
         notes = []
         if not valid.all():
@@ -329,6 +370,36 @@ class CastroEstimator(Estimator):
         return CastroMaps._from_lattice(
             profiles, self.masses, self.labels, np.full(valid.shape, offset), meta
         )
+
+    def _run_direct(self, counts):
+        profiles, valid, offset, source, notes = counts.direct()
+        name, model = source.name, source.spectral_model
+        log10_jfactor, prior = _jfactor(counts, model)
+        if not valid.all():
+            notes.append(_masked_note(name, self.labels, self.masses, ~valid, "below threshold"))
+        no_counts = profiles.empty.reshape(valid.shape) & valid
+        if no_counts.any():
+            notes.append(
+                _masked_note(name, self.labels, self.masses, no_counts, "no counts expected")
+            )
+        for note in notes:
+            log.info(note)
+        meta = CastroMetaData(
+            target=name,
+            instrument=counts.instrument,
+            process=self.process,
+            log10_jfactor=log10_jfactor,
+            prior=prior,
+            cl=self.cl,
+            spectra=str(self.spectra.name),
+            norm_type="npred",
+            interpolation=self.interpolation or "poisson",
+            k=getattr(model, "k", None),
+            redshift=float(model.redshift),
+            notes=notes,
+            origin=counts.name,
+        )
+        return CastroMaps._from_lattice(profiles, self.masses, self.labels, offset, meta)
 
 
 def _dark_matter_model(dataset, process):
@@ -375,101 +446,3 @@ def _masked_note(name, labels, masses, mask, why):
             values = ", ".join(f"{m:g}" for m in masses.value[row])
             parts.append(f"{label} at {values} GeV")
     return f"{name}: no information ({why}): {'; '.join(parts)}."
-
-
-def _convert(scans, keep, amplitude, prior_width):
-    """Profiles on the lattice from scans and the norm per unit strength, (n_row, n_bin)."""
-    tables = _tabulate(scans, keep)
-    step = tables.step
-    with np.errstate(divide="ignore"):
-        log_amplitude = np.log10(amplitude)  # -inf where a bin gets no flux
-    # where the first bin notices the signal, and where the first one has excluded it
-    bottom = (tables.log10_begin - log_amplitude).min(axis=1)
-    top = (tables.log10_top - log_amplitude).min(axis=1)
-    end = (tables.log10_end - log_amplitude).min(axis=1)
-    empty = ~np.isfinite(bottom)
-    top = np.minimum(top + max(MARGIN, 1.0 + 5.0 * prior_width), end)
-    n_row = len(amplitude)
-    if empty.all():
-        n_norm, start = 8, np.zeros(n_row, dtype=np.int64)
-    else:
-        stop = np.ceil(np.where(empty, 0, top) / step).astype(np.int64)
-        start = np.floor(np.where(empty, 0, bottom) / step).astype(np.int64)
-        n_norm = int((stop - start)[~empty].max())
-        start = stop - n_norm
-        start[empty] = start[~empty][0]
-    position = np.where(amplitude > 0, log_amplitude / step, np.nan)
-    values = np.empty((n_row, n_norm))
-    kernels.apply_spectra(tables.stat, tables.first, position, start, values)
-    values[empty] = 0.0
-    reach = (np.log10(scans.norm_max[keep]) - log_amplitude).min(axis=1)
-    return LatticeProfiles(
-        step=step,
-        start=start,
-        values=values + tables.zero_stat,
-        zero=np.full(n_row, tables.zero_stat),
-        empty=empty,
-        extrapolated=np.where(empty, np.inf, reach),
-    )
-
-
-class _Tables(NamedTuple):
-    """Likelihoods of all bins on the norm lattice.
-
-    Attributes
-    ----------
-    stat : array, shape (n_bin, n_table)
-        Relative to zero norm.
-    first : int array, shape (n_bin,)
-        Lattice index of the first entry.
-    step : float
-        Lattice step in dex.
-    zero_stat : float
-        Sum of the bins' ``stat`` at zero norm.
-    log10_begin, log10_top, log10_end : arrays, shape (n_bin,)
-        log10 of the norm at which ``stat`` begins to change, has excluded the signal (both inf if
-        it never does), and at which the table ends.
-    """
-
-    stat: np.ndarray
-    first: np.ndarray
-    step: float
-    zero_stat: float
-    log10_begin: np.ndarray
-    log10_top: np.ndarray
-    log10_end: np.ndarray
-
-
-def _tabulate(scans, keep):
-    """Tables of the bins ``keep``, with a step that resolves their likelihood."""
-    n_bin = int(keep.sum())
-    decades = np.arange(-10, 6.001, 0.125)
-    coarse_norm = scans.norm_max[:, None] * 10.0**decades
-    both = scans.stat(np.concatenate([np.zeros((scans.n_bins, 1)), coarse_norm], axis=1))
-    zero, coarse = both[:, 0], both[:, 1:] - both[:, :1]
-    lowest = np.minimum(coarse.min(axis=1), 0)
-    ts = float(-lowest[keep].sum())  # at least the total TS
-    step = step_for_ts(ts)
-    if scans.interpolation == "linear":
-        step = min(step, LINEAR_STEP)
-    # the norm from which on a bin stays excluded by TABLE_STAT sets the scale of its table
-    above = coarse - lowest[:, None] > TABLE_STAT
-    last_inside = coarse.shape[1] - 1 - np.argmax(~above[:, ::-1], axis=1)
-    last_inside = np.where(above.all(axis=1), -1, last_inside)
-    scale = coarse_norm[np.arange(len(zero)), np.minimum(last_inside + 1, len(decades) - 1)]
-    first = np.floor((np.log10(scale) - TABLE_BELOW) / step).astype(np.int64)
-    n_table = int((TABLE_BELOW + TABLE_ABOVE) / step)
-    log_norm = step * (first[:, None] + np.arange(n_table))
-    stat = scans.stat(10.0**log_norm) - zero[:, None]
-
-    noticed = np.abs(stat) > START_STAT / n_bin
-    begin = np.take_along_axis(log_norm, np.argmax(noticed, axis=1)[:, None], axis=1)[:, 0]
-    begin = np.where(noticed.any(axis=1), begin, np.inf)
-    inside = stat <= (lowest + TOP_STAT + ts)[:, None]
-    last = n_table - 1 - np.argmax(inside[:, ::-1], axis=1)
-    top = np.take_along_axis(log_norm, last[:, None], axis=1)[:, 0]
-    top = np.where(last < n_table - 1, top, np.inf)
-    return _Tables(
-        np.ascontiguousarray(stat[keep]), first[keep], step, float(zero[keep].sum()),
-        begin[keep], top[keep], log_norm[keep, -1],
-    )  # fmt: skip

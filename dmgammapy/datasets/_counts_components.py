@@ -1,0 +1,99 @@
+"""Which parameters of the models on counts datasets are fitted."""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+from gammapy.modeling.models import SkyModel
+
+from ._counts_models import linear_parameter, norm_parameter
+
+__all__ = [
+    "Component",
+    "check_named",
+    "make_component",
+    "model_of",
+    "reference_of",
+    "source_position",
+]
+
+
+@dataclass
+class Component:
+    """A model on one dataset: which norm scales it, which other parameters are free."""
+
+    dataset: int
+    model: object
+    parameter: object | None
+    nonlinear: list
+    response: object | None = None
+
+    @property
+    def is_spectral(self):
+        """True if all other free parameters are of the spectrum of a sky model."""
+        own = self.model.spectral_model.parameters
+        return isinstance(self.model, SkyModel) and all(
+            any(p is q for q in own) for p in self.nonlinear
+        )
+
+
+def model_of(dataset, name):
+    """The model of a dataset by name."""
+    return next(m for m in dataset.models if m.name == name)
+
+
+def source_position(datasets, source):
+    return getattr(model_of(datasets[0], source), "position", None)
+
+
+def reference_of(parameter):
+    """Value of unit norm: the present one if it can serve."""
+    if parameter is None:
+        return 1.0
+    if np.isfinite(parameter.value) and parameter.value > 0:
+        return float(parameter.value)
+    return float(parameter.scale) if parameter.scale > 0 else 1.0
+
+
+def make_component(i, model, is_source, free, position):
+    """Decide which parameters of a model are fitted."""
+    spectral = getattr(model, "spectral_model", None)
+    if is_source:
+        parameter = norm_parameter(model)
+        return Component(i, model, parameter, [])
+    if isinstance(free, str):
+        if free == "fixed":
+            return Component(i, model, None, [])
+        if free != "free":
+            raise ValueError(
+                f"free must be 'free', 'fixed', model names or an angle, got {free!r}."
+            )
+        parameter = linear_parameter(model) if spectral is not None else None
+        rest = [p for p in model.parameters if not p.frozen and p is not parameter]
+        return Component(i, model, parameter, rest)
+    if _is_angle(free):
+        where = getattr(model, "position", None)
+        extended = getattr(model, "spatial_model", None)
+        near = (
+            isinstance(where, SkyCoord)
+            and position is not None
+            and getattr(extended, "tag", [""])[0] != "ConstantSpatialModel"
+            and not getattr(extended, "is_template", False)
+            and where.separation(position) <= free
+        )
+        return Component(i, model, norm_parameter(model) if near else None, [])
+    return Component(i, model, norm_parameter(model) if model.name in free else None, [])
+
+
+def _is_angle(free):
+    return isinstance(free, u.Quantity)
+
+
+def check_named(free, components):
+    if isinstance(free, str) or _is_angle(free):
+        return
+    known = {c.model.name for c in components}
+    unknown = sorted(set(free) - known)
+    if unknown:
+        raise ValueError(f"free names {unknown}, which are not models: {sorted(known)}.")

@@ -1,0 +1,260 @@
+"""Best fit, errors, limits and scans of the signal norm of counts likelihoods."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import _counts_kernels as kernels
+
+__all__ = ["NormScan", "minimise_problem", "profile_at", "scan_problem"]
+
+TOLERANCE = 1e-9  # expected further decrease of -2 ln L
+MAX_ITER = 300
+MIN_BELOW = 4  # scan points between zero and the best fit
+
+
+@dataclass
+class NormScan:
+    """Profile likelihood of a signal norm.
+
+    Attributes
+    ----------
+    norm_scan, stat_scan : arrays, shape (n_points,)
+        Norms and -2 ln L, absolute.
+    norm, stat : float
+        Best fit and its -2 ln L.
+    norm_err : float
+        One standard deviation from the curvature at the best fit.
+    norm_ul : float
+        Upper limit.
+    ts : float
+        -2 ln L at norm 0 less that of the best fit.
+    npred : float
+        Predicted counts of norm 1.
+    norms : array, shape (n_norm,)
+        Nuisance norms at the best fit, in the order of the problem's index.
+    has_signal : bool
+        False if norm 1 predicts nothing; the scan is flat then.
+    """
+
+    norm_scan: np.ndarray
+    stat_scan: np.ndarray
+    norm: float
+    stat: float
+    norm_err: float
+    norm_ul: float
+    ts: float
+    npred: float
+    norms: np.ndarray
+    has_signal: bool = True
+
+    def shifted(self, constant):
+        """Scan with a constant added to -2 ln L."""
+        return replace(self, stat=self.stat + constant, stat_scan=self.stat_scan + constant)
+
+
+def _require(n_iter, what):
+    if n_iter < 0:
+        raise RuntimeError(
+            f"{what}: the norms did not converge; a norm without counts needs a bound or a prior."
+        )
+
+
+def minimise_problem(problem, theta, free, lower, upper, what="fit"):
+    """Minimise; returns norms (K,) and -2 ln L."""
+    theta = np.array(theta, dtype=float)
+    stat, n_iter = kernels.minimise(theta, free, lower, upper, problem.arrays, TOLERANCE, MAX_ITER)
+    _require(n_iter, what)
+    return theta, kernels.stat_only(theta, problem.arrays)
+
+
+def _error(theta, free, lower, upper, problem):
+    """Standard deviation of the signal from the curvature, other norms profiled."""
+    n = len(theta)
+    gradient, hessian = np.empty(n), np.empty((n, n))
+    kernels.evaluate(theta, problem.arrays, gradient, hessian)
+    inside = free & (theta > lower) & (theta < upper) & (np.diag(hessian) > 0)
+    inside[0] = True
+    part = np.ix_(inside, inside)
+    curvature = hessian[part]
+    if curvature[0, 0] <= 0:
+        return np.nan
+    scale = 1 / np.sqrt(np.diag(curvature))
+    inverse = np.linalg.pinv(curvature * np.outer(scale, scale), rcond=1e-12, hermitian=True)
+    return float(np.sqrt(2 * max(inverse[0, 0], 0.0)) * scale[0])
+
+
+def scan_problem(
+    problem,
+    start,
+    lower,
+    upper,
+    n_points=30,
+    delta_stat_max=50.0,
+    delta_stat_ul=2.705543454095404,
+    negative=False,
+    norm_scan=None,
+    what="scan",
+):
+    """Profile the signal of a problem where it matters.
+
+    Parameters
+    ----------
+    problem : `_counts_problem.Problem`
+    start, lower, upper : arrays, shape (K - 1,)
+        Nuisance norms to begin with and their bounds.
+    n_points : int
+        Number of scan points.
+    delta_stat_max : float
+        Rise of -2 ln L at the end of the scan.
+    delta_stat_ul : float
+        Rise at the upper limit.
+    negative : bool
+        Let the norm be negative down to where the prediction would be.
+    norm_scan : array, optional
+        Scan these norms instead.
+
+    Returns
+    -------
+    scan : NormScan
+    """
+    theta = np.concatenate([[0.0], start])
+    low = np.concatenate([[0.0], lower])
+    high = np.concatenate([[np.inf], upper])
+    free = np.ones(theta.size, dtype=bool)
+    if not problem.npred_signal > 0:
+        return _flat(problem, theta, low, high, n_points, norm_scan, what)
+    at_zero, stat_zero = _conditional(problem, theta, 0.0, free, low, high, what)
+    floor = problem.floor
+    if negative:
+        low[0] = 0.999 * floor if np.isfinite(floor) else -np.inf
+        if not np.isfinite(low[0]):
+            raise ValueError(f"{what}: no lower end of the norm to scan down to.")
+    else:
+        low[0] = 0.0
+    theta = at_zero.copy()
+    excess = (problem.n_counts - _expected(at_zero, problem)) / problem.npred_signal
+    theta[0] = max(0.5 * excess, 0.0)
+    theta, stat = minimise_problem(problem, theta, free, low, high, what)
+    if not negative and stat > stat_zero:
+        theta, stat = at_zero, stat_zero
+    error = _error(theta, free, low, high, problem)
+    limit = np.inf
+    guess = 1.6 * error if np.isfinite(error) else 0.0
+    guess = max(guess, 1.0 / problem.npred_signal) if not guess > 0 else guess
+    args = (theta, stat), (free, low, high, problem.arrays, TOLERANCE, MAX_ITER)
+    ul = _level(delta_stat_ul, *args, guess, +1.0, limit)
+    top = _level(delta_stat_max, *args, (ul - theta[0]) * 3, +1.0, limit)
+    if norm_scan is None:
+        bottom = 0.0
+        if negative:
+            bottom = low[0]
+            if theta[0] > low[0]:
+                bottom = _level(delta_stat_max, *args, top - theta[0], -1.0, low[0])
+            bottom = min(bottom, 0.0)
+        ts = max(stat_zero - stat, 0.0)
+        norm_scan = _grid(bottom, theta[0], ul, top, n_points, ts, delta_stat_max)
+    norm_scan = np.asarray(norm_scan, dtype=float)
+    stat_scan = _profile(problem, norm_scan, theta, free, low, high, what)
+    return NormScan(
+        norm_scan=norm_scan,
+        stat_scan=stat_scan,
+        norm=float(theta[0]),
+        stat=float(min(stat, stat_scan.min())),
+        norm_err=error,
+        norm_ul=ul,
+        ts=float(max(stat_zero - stat, 0.0)),
+        npred=problem.npred_signal,
+        norms=theta[1:],
+    )
+
+
+def _flat(problem, theta, low, high, n_points, norm_scan, what):
+    free = np.ones(theta.size, dtype=bool)
+    theta, stat = _conditional(problem, theta, 0.0, free, low, high, what)
+    if norm_scan is None:
+        norm_scan = np.linspace(0, 1, n_points)
+    return NormScan(
+        np.asarray(norm_scan, dtype=float), np.full(len(norm_scan), stat), 0.0, stat,
+        np.nan, np.nan, 0.0, 0.0, theta[1:], has_signal=False,
+    )  # fmt: skip
+
+
+def _conditional(problem, theta, value, free, low, high, what):
+    theta = theta.copy()
+    theta[0] = value
+    free = free.copy()
+    free[0] = False
+    if not free.any():
+        return theta, kernels.stat_only(theta, problem.arrays)
+    return minimise_problem(problem, theta, free, low, high, what)
+
+
+def _expected(theta, problem):
+    """Predicted counts of everything at norms ``theta``: Cash voxels' linear term."""
+    total, _, fixed = problem.arrays[:3]
+    constant = problem.arrays[9]
+    return float(total @ theta + constant / 2)
+
+
+def _level(level, best, setting, start, sign, limit):
+    theta, stat = best
+    return float(kernels.solve_level(level, theta, stat, start, *setting, sign, sign * abs(limit)))
+
+
+def _grid(bottom, best, ul, top, n_points, ts, delta_stat_max):
+    """Norms from ``bottom`` to ``top`` that hold zero, the best fit and the limit."""
+    anchors = np.unique([bottom, 0.0, best, ul, top])
+    gaps = np.diff(anchors)
+    # points where -2 ln L changes: its root is nearly linear in the norm
+    root_low, root_top = np.sqrt(max(ts, 1e-3)), np.sqrt(delta_stat_max)
+    weight = np.where(anchors[1:] <= best, root_low / max(best - bottom, 1e-300), 0.0)
+    weight = np.where(anchors[1:] > best, root_top / (top - best), weight)
+    share = gaps * weight
+    spare = n_points - anchors.size
+    at_least = np.where(anchors[1:] <= best, MIN_BELOW, 1)
+    at_least = np.minimum(at_least, max(spare // gaps.size, 0))
+    extra = np.floor((spare - at_least.sum()) * share / share.sum()).astype(int)
+    number = at_least + np.maximum(extra, 0)
+    number[-1] += max(spare - number.sum(), 0)
+    parts = [np.linspace(anchors[i], anchors[i + 1], number[i] + 2)[:-1] for i in range(gaps.size)]
+    return np.append(np.concatenate(parts), top)
+
+
+def _profile(problem, values, theta_best, free, low, high, what):
+    above = np.flatnonzero(values >= theta_best[0])
+    below = np.flatnonzero(values < theta_best[0])
+    order = np.concatenate(
+        [above[np.argsort(values[above])], [-1], below[np.argsort(-values[below])]]
+    )
+    norms = np.empty((values.size, theta_best.size))
+    stat, ok = kernels.profile(
+        values, order.astype(np.int64), theta_best, free, low, high, problem.arrays, TOLERANCE,
+        MAX_ITER, norms,
+    )  # fmt: skip
+    _require(0 if ok else -1, what)
+    return stat
+
+
+def profile_at(state, values, best):
+    """-2 ln L at norms of the signal, all else fitted anew at each, from the best fit outwards.
+
+    Parameters
+    ----------
+    state : `_counts_fit.FitState`
+    values : array, shape (n_points,)
+    best : snapshot of the state to begin with
+
+    Returns
+    -------
+    stat : array, shape (n_points,)
+    """
+    stat = np.empty(len(values))
+    for part in (values >= best.norms[0], values < best.norms[0]):
+        index = np.flatnonzero(part)
+        state.restore(best)
+        for i in index[np.argsort(np.abs(values[index] - best.norms[0]))]:
+            state.hold_at(values[i])
+            state.minimise()
+            stat[i] = state.stat
+    return stat

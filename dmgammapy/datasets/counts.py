@@ -1,0 +1,559 @@
+"""Fast likelihood of Gammapy counts datasets that is linear in norms: `CountsLikelihood`."""
+
+import astropy.units as u
+import numpy as np
+from gammapy.datasets import Datasets, MapDataset
+from gammapy.modeling.models import FoVBackgroundModel
+
+from . import _counts_kernels as kernels
+from ._counts_components import (
+    check_named,
+    make_component,
+    model_of,
+    reference_of,
+    source_position,
+)
+from ._counts_direct import DirectScanner
+from ._counts_fit import CountsFit, fit_likelihood
+from ._counts_models import copy_with, find_source, prior_terms, prior_value
+from ._counts_problem import DatasetTerms, make_problem
+from ._counts_scan import scan_problem
+from ._render import Renderer
+
+__all__ = ["CountsFit", "CountsLikelihood"]
+
+EDGE_RTOL = 1e-6
+
+
+class CountsLikelihood:
+    """Likelihood of counts as a function of the norms of a source and of its background.
+
+    The predicted counts of every component of the models are evaluated once. What scales a
+    component (``amplitude``, ``norm``, ``sigmav`` ...) is a norm of the likelihood; frozen
+    components are summed up. Norms are solved for by Newton's method with exact derivatives, for
+    Cash as well as for W statistics (where the background is profiled bin by bin). Other free
+    parameters (indices, positions) are fitted by `fit` in an outer loop, and stay where they are
+    in scans.
+
+    Nothing in the datasets is changed, except by `update_models`.
+
+    Norms can't be negative unless the parameter's ``min`` is a negative number.
+
+    Use `from_datasets`.
+
+    Examples
+    --------
+    The total counts and the best norm of a source on a background that is known:
+
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from gammapy.datasets import SpectrumDataset
+    >>> from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
+    >>> from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
+    >>> from dmgammapy.datasets import CountsLikelihood
+    >>> energy = MapAxis.from_energy_bounds("1 TeV", "100 TeV", nbin=1)
+    >>> true = MapAxis.from_energy_bounds("1 TeV", "100 TeV", nbin=1, name="energy_true")
+    >>> dataset = SpectrumDataset.create(
+    ...     RegionGeom.create("icrs;circle(0, 0, 0.1)", axes=[energy]), energy_axis_true=true
+    ... )
+    >>> dataset.counts.data[:], dataset.background.data[:] = 9, 4
+    >>> dataset.exposure.quantity = np.full((1, 1, 1), 1e12) * u.Unit("cm2 s")
+    >>> dataset.edisp = None
+    >>> spectrum = PowerLawSpectralModel(index=2, amplitude="1e-12 cm-2 s-1 TeV-1")
+    >>> dataset.models = [SkyModel(spectrum, name="source")]
+    >>> likelihood = CountsLikelihood.from_datasets(dataset, source="source")
+    >>> fit = likelihood.fit()
+    >>> print(f"{fit.values['source.amplitude'] * 0.99e12:.4f}")  # counts above background
+    5.0000
+    """
+
+    def __init__(self, datasets, source, terms, components, parameters, references, renderers):
+        self.datasets = datasets
+        self.source = source
+        self._terms = terms
+        self._components = components
+        self._parameters = parameters
+        self._references = references
+        self._renderers = renderers
+        self._spectrum = None
+        self._signal = None
+        self._prior_constants()
+
+    # --- construction ------------------------------------------------------------------------
+
+    @classmethod
+    def from_datasets(cls, datasets, source=None, free="free", spectrum=None):
+        """Evaluate the models of datasets.
+
+        Parameters
+        ----------
+        datasets : `~gammapy.datasets.MapDataset`, `~gammapy.datasets.Datasets` or list
+            Map or spectrum datasets, ON/OFF ones included, with models.
+        source : str, optional
+            Name of the model of interest. Default is the only one with a dark matter spectrum.
+        free : {"free", "fixed"}, list of str or `~astropy.units.Quantity`
+            Which background norms to fit: those that are free in the models, none, those of the
+            models named, or those of sources within this angle of the source. The last two hold
+            everything else fixed. Default is "free".
+        spectrum : `~gammapy.modeling.models.SpectralModel`, optional
+            Spectrum of norm 1 of the source instead of its own.
+
+        Returns
+        -------
+        likelihood : `CountsLikelihood`
+
+        Raises
+        ------
+        TypeError
+            If a dataset is not of these kinds.
+        ValueError
+            If the source is missing or not the only one, everything is masked, counts are not
+            finite or negative, or a component predicts negative counts.
+        """
+        if isinstance(datasets, MapDataset):
+            datasets = [datasets]
+        datasets = list(datasets)
+        if not datasets:
+            raise ValueError("CountsLikelihood needs at least one dataset, got none.")
+        for dataset in datasets:
+            if not isinstance(dataset, MapDataset):
+                raise TypeError(
+                    f"dataset {getattr(dataset, 'name', dataset)!r}: CountsLikelihood needs map "
+                    f"or spectrum datasets, got {type(dataset).__name__}."
+                )
+        name = find_source(datasets, source)
+        if Datasets(datasets).models._penalties:
+            raise ValueError(
+                "the models have penalties between parameters, which this likelihood lacks: use "
+                "gammapy.modeling.Fit, or correlate J-factors in StackedDMLikelihood."
+            )
+        position = source_position(datasets, name)
+        components, parameters = [], [None]
+        for i, dataset in enumerate(datasets):
+            for model in dataset.models:
+                component = make_component(i, model, model.name == name, free, position)
+                if component.parameter is not None and model.name == name:
+                    if parameters[0] is None:
+                        parameters[0] = component.parameter
+                    elif parameters[0] is not component.parameter:
+                        raise ValueError(
+                            f"the datasets hold different models named {name!r}; share one model "
+                            "or its parameter."
+                        )
+                elif component.parameter is not None and not any(
+                    p is component.parameter for p in parameters
+                ):
+                    parameters.append(component.parameter)
+                components.append(component)
+        check_named(free, components)
+        references = np.array([reference_of(p) for p in parameters])
+        if spectrum is not None:
+            references[0] = 1.0
+        renderers = [Renderer(dataset) for dataset in datasets]
+        terms = [DatasetTerms.from_dataset(dataset) for dataset in datasets]
+        out = cls(datasets, name, terms, components, parameters, references, renderers)
+        out._spectrum = spectrum
+        out._evaluate()
+        return out
+
+    def _evaluate(self):
+        """Predicted counts of the components that don't vary in a fit, then of the others."""
+        self._static = []
+        for i, terms in enumerate(self._terms):
+            dataset = self.datasets[i]
+            fixed = np.zeros(terms.counts.shape)
+            templates = {}
+            mine = [c for c in self._components if c.dataset == i]
+            background = dataset.background if terms.off is None else None
+            if background is not None and not any(
+                isinstance(c.model, FoVBackgroundModel) for c in mine
+            ):
+                fixed = fixed + terms.clean(background.data, "its background")
+            for component in mine:
+                if component.nonlinear:
+                    continue
+                npred = self._npred(component)
+                k = self._index(component.parameter)
+                if k is None:
+                    fixed += npred
+                else:
+                    templates[k] = templates[k] + npred if k in templates else npred
+            self._static.append((fixed, templates))
+        self._assemble()
+
+    def _assemble(self, values=None):
+        """Add the components that vary, at other ``values`` of their parameters if given."""
+        varying = self._varying(values)
+        for terms, (fixed, templates), mine in zip(self._terms, self._static, varying, strict=True):
+            templates = dict(templates)
+            for k, npred in mine.items():
+                if k < 0:
+                    fixed = fixed + npred
+                else:
+                    templates[k] = templates[k] + npred if k in templates else npred
+            terms.fixed = fixed
+            terms.signal = templates.pop(0, np.zeros_like(fixed))
+            terms.templates = templates
+        if self._signal is not None:
+            for terms, signal in zip(self._terms, self._signal, strict=True):
+                terms.signal = signal
+
+    def set_signal(self, npred):
+        """Replace what norm 1 of the source predicts.
+
+        Parameters
+        ----------
+        npred : list of array, shape (n_energy, ny, nx)
+            One for every dataset.
+        """
+        self._references[0] = 1.0
+        self._signal = [
+            terms.clean(cube, f"model {self.source!r}")
+            for terms, cube in zip(self._terms, npred, strict=True)
+        ]
+        for terms, signal in zip(self._terms, self._signal, strict=True):
+            terms.signal = signal
+
+    def _varying(self, values=None, parameter=None):
+        """Prediction of the components with other free parameters (or with one of them).
+
+        One dict per dataset, {index of the norm or -1: array}.
+        """
+        out = [{} for _ in self._terms]
+        for component in self._components:
+            if not component.nonlinear:
+                continue
+            if parameter is not None and not any(p is parameter for p in component.nonlinear):
+                continue
+            npred = self._npred(component, values)
+            k = self._index(component.parameter)
+            k = -1 if k is None else k
+            mine = out[component.dataset]
+            mine[k] = mine[k] + npred if k in mine else npred
+        return out
+
+    def _share_component(self, one, other):
+        return any(
+            any(p is one for p in c.nonlinear) and any(p is other for p in c.nonlinear)
+            for c in self._components
+        )
+
+    def _slopes(self, norms):
+        """Derivative of -2 ln L by the predicted counts of every voxel, one array per dataset."""
+        out = []
+        for terms in self._terms:
+            mu = terms.fixed + norms[0] * terms.signal
+            for k, template in terms.templates.items():
+                mu = mu + norms[k] * template
+            if terms.off is None:
+                slope = 2 * (1 - terms.counts / np.maximum(mu, kernels.TRUNCATION))
+            else:
+                slope = kernels.on_off_slopes(mu, terms.counts, terms.off, terms.alpha)
+            out.append(terms.weight * slope)
+        return out
+
+    def _npred(self, component, values=None):
+        """Prediction of unit norm of one component, (n_energy, n_pixel)."""
+        model, renderer = component.model, self._renderers[component.dataset]
+        terms = self._terms[component.dataset]
+        what = f"model {model.name!r}"
+        if model.name == self.source and self._spectrum is not None:
+            npred = renderer.npred_spectra(model, [self._spectrum], single_precision=True)[0]
+            return terms.clean(npred, what)
+        changes = {}
+        if component.parameter is not None:
+            changes[component.parameter] = self._references[self._index(component.parameter)]
+        for parameter in component.nonlinear:
+            if values is not None and parameter in values:
+                changes[parameter] = values[parameter]
+        changed = copy_with(model, changes) if changes else model
+        if component.nonlinear and component.is_spectral:
+            if component.response is None:
+                component.response = renderer.true_response(model)
+            response = component.response
+            npred = response.npred(response.fluxes(changed.spectral_model))
+        else:
+            # the source to the last bits as Gammapy does, the rest with fewer Fourier transforms
+            npred = renderer.npred(changed, single_precision=model.name == self.source)
+        return terms.clean(npred, what)
+
+    def _index(self, parameter):
+        if parameter is None:
+            return None
+        for k, known in enumerate(self._parameters):
+            if known is parameter:
+                return k
+        return None
+
+    def _prior_constants(self):
+        self._constant, self._priors = 0.0, {}
+        unique = []
+        for dataset in self.datasets:
+            for parameter in dataset.models.parameters:
+                if not any(p is parameter for p in unique):
+                    unique.append(parameter)
+        nonlinear = self.nonlinear_parameters
+        for parameter in unique:
+            k = self._index(parameter)
+            if k is None and any(p is parameter for p in nonlinear):
+                continue
+            if k is None or k == 0:
+                self._constant += prior_value(parameter, parameter.value)
+                continue
+            constant, mean, weight = prior_terms(parameter)
+            self._constant += constant
+            if weight:
+                scale = self._references[k]
+                self._priors[k] = (mean / scale, weight * scale**2)
+
+    # --- what it is made of ------------------------------------------------------------------
+
+    @property
+    def parameter(self):
+        """Gammapy parameter that scales the source."""
+        return self._parameters[0]
+
+    @property
+    def norm_parameters(self):
+        """Gammapy parameters of the background norms that are fitted, list."""
+        return self._parameters[1:]
+
+    @property
+    def nonlinear_parameters(self):
+        """Free parameters that are not norms, list."""
+        found = []
+        for component in self._components:
+            for parameter in component.nonlinear:
+                if not any(p is parameter for p in found):
+                    found.append(parameter)
+        return found
+
+    @property
+    def names(self):
+        """Names of all fitted parameters: the source's, background norms, others."""
+        fitted = [*self._parameters, *self.nonlinear_parameters]
+        return [self._name(p) for p in fitted]
+
+    def _name(self, parameter):
+        for component in self._components:
+            if any(p is parameter for p in component.model.parameters):
+                return f"{component.model.name}.{parameter.name}"
+        return parameter.name
+
+    @property
+    def start(self):
+        """Background norms as the models have them, in units of the templates', array."""
+        values = [p.value for p in self._parameters[1:]]
+        return np.array(values, dtype=float) / self._references[1:]
+
+    @property
+    def bounds(self):
+        """Lower and upper bounds of the background norms, two arrays."""
+        lower, upper = [], []
+        for parameter, scale in zip(self._parameters[1:], self._references[1:], strict=True):
+            low = parameter.min if np.isfinite(parameter.min) else 0.0
+            lower.append(low / scale)
+            upper.append(parameter.max / scale if np.isfinite(parameter.max) else np.inf)
+        swap = self._references[1:] < 0
+        lower, upper = np.array(lower, dtype=float), np.array(upper, dtype=float)
+        lower[swap], upper[swap] = -np.inf, np.inf
+        return lower, upper
+
+    @property
+    def response(self):
+        """Response of every dataset to the source, list of `Response`."""
+        if not hasattr(self, "_response"):
+            self._response = [
+                renderer.true_response(model_of(dataset, self.source))
+                for dataset, renderer in zip(self.datasets, self._renderers, strict=True)
+            ]
+        return self._response
+
+    def common_edges(self):
+        """Energy edges in GeV that all datasets share where they have data, array."""
+        every = np.unique(np.concatenate([terms.edges for terms in self._terms]))
+        keep = [every[0]]
+        for edge in every[1:]:
+            if edge > keep[-1] * (1 + EDGE_RTOL):
+                keep.append(edge)
+        good = [e for e in keep if all(_splits(terms.edges, e) for terms in self._terms)]
+        if len(good) < 2:
+            raise ValueError(
+                "the energy bins of the datasets have no edges in common: "
+                + "; ".join(
+                    f"{t.name} {t.edges[0]:.4g} to {t.edges[-1]:.4g} GeV in {len(t.edges) - 1}"
+                    for t in self._terms
+                )
+                + "; bin them alike, or run them one by one and stack the results."
+            )
+        return np.array(good)
+
+    # --- problems ----------------------------------------------------------------------------
+
+    def problem(self):
+        """All voxels as one problem."""
+        parts = [(terms, slice(None)) for terms in self._terms]
+        return make_problem(parts, self._priors, self.start)
+
+    def _bin_problem(self, low, high, priors):
+        parts = []
+        for terms in self._terms:
+            inside = (terms.edges[:-1] >= low * (1 - EDGE_RTOL)) & (
+                terms.edges[1:] <= high * (1 + EDGE_RTOL)
+            )
+            if inside.any():
+                first, last = np.flatnonzero(inside)[[0, -1]]
+                parts.append((terms, slice(first, last + 1)))
+        if not any((terms.weight[part] > 0).any() for terms, part in parts):
+            return None
+        return make_problem(parts, priors, self.start)
+
+    def stat_sum(self, norms=None, norm=None):
+        """-2 ln L, priors included; equal to Gammapy's ``Datasets.stat_sum``.
+
+        Parameters
+        ----------
+        norms : array, optional
+            Background norms, in units of the templates'. Default is `start`.
+        norm : float, optional
+            Norm of the source. Default is that of the model.
+        """
+        problem = self.problem()
+        norms = self.start if norms is None else np.asarray(norms, dtype=float)
+        if norm is None:
+            norm = self.parameter.value / self._references[0]
+        theta = np.concatenate([[norm], norms[np.array(problem.index, dtype=int) - 1]])
+        value = kernels.stat_only(theta, problem.arrays) + self._constant
+        return value + sum(prior_value(p, p.value) for p in self.nonlinear_parameters)
+
+    def scan(self, edges=None, cov_scale=None, **kwargs):
+        """Profile the norm of the source in every energy bin.
+
+        Parameters
+        ----------
+        edges : `~astropy.units.Quantity`, shape (n_bins + 1,), optional
+            Energy bins. Default is those all datasets share.
+        cov_scale : float, optional
+            Hold the background norms by Gaussian priors around a fit to all energies, this
+            many of its errors wide. Default is none.
+        **kwargs
+            For `_counts_scan.scan_problem`.
+
+        Returns
+        -------
+        scans : list of `NormScan` or None
+            None for bins without data.
+        """
+        edges = self.common_edges() if edges is None else u.Quantity(edges).to_value("GeV")
+        for terms in self._terms:
+            for edge in edges:
+                if not _splits(terms.edges, edge):
+                    raise ValueError(
+                        f"dataset {terms.name!r}: {edge:.6g} GeV is not an edge of its energy "
+                        "bins; choose edges from its axis."
+                    )
+        priors, start = self._priors, self.start
+        if cov_scale is not None:
+            start, priors = self._fitted_priors(cov_scale)
+        lower, upper = self.bounds
+        scans = []
+        for low, high in zip(edges[:-1], edges[1:], strict=True):
+            problem = self._bin_problem(low, high, priors)
+            if problem is None:
+                scans.append(None)
+                continue
+            pick = np.array(problem.index, dtype=int) - 1
+            scans.append(
+                scan_problem(
+                    problem, start[pick], lower[pick], upper[pick],
+                    what=f"{self.source}, {low:.4g} to {high:.4g} GeV", **kwargs,
+                )
+            )  # fmt: skip
+        return scans
+
+    def _fitted_priors(self, cov_scale):
+        if not cov_scale > 0:
+            raise ValueError(f"cov_scale must be positive, got {cov_scale}.")
+        fit = self.fit(nonlinear=False)
+        n = len(self.norm_parameters)
+        norms = fit.norms[1 : n + 1]
+        errors = np.sqrt(np.diag(fit.covariance_norms))[1 : n + 1]
+        priors = {}
+        for k in range(n):
+            if errors[k] > 0:
+                priors[k + 1] = (norms[k], 1 / (cov_scale * errors[k]) ** 2)
+        return norms, priors
+
+    def add_priors(self, cov_scale):
+        """Hold the background norms by priors from a fit to all energies from now on.
+
+        Parameters
+        ----------
+        cov_scale : float
+            Width of the priors in errors of the fit.
+        """
+        self._priors = self._fitted_priors(cov_scale)[1]
+
+    def count(self, npred):
+        """Sum of predicted counts over what is not masked.
+
+        Parameters
+        ----------
+        npred : list of array, shape (n_energy, ny, nx)
+            One for every dataset.
+        """
+        return sum(
+            float((t.weight * cube.reshape(t.weight.shape)).sum())
+            for t, cube in zip(self._terms, npred, strict=True)
+        )
+
+    def scanner(self):
+        """Profile the strength of many signals, see `_counts_direct.DirectScanner`."""
+        return DirectScanner(self)
+
+    # --- fit ---------------------------------------------------------------------------------
+
+    def fit(self, norm=None, nonlinear=True):
+        """Maximise the likelihood over all free parameters.
+
+        Parameters
+        ----------
+        norm : float, optional
+            Hold the norm of the source at this value. Default is to fit it.
+        nonlinear : bool
+            Fit free parameters that are not norms, too. Default is True.
+
+        Returns
+        -------
+        fit : `CountsFit`
+
+        Raises
+        ------
+        RuntimeError
+            If it does not converge.
+        """
+        return fit_likelihood(self, norm, nonlinear)
+
+    def update_models(self, fit):
+        """Write values, errors and covariance of a fit into the models of the datasets.
+
+        Parameters
+        ----------
+        fit : `CountsFit`
+        """
+        fit.to_models(Datasets(self.datasets).models)
+
+    def __repr__(self):
+        kinds = ", ".join(t.name for t in self._terms)
+        return (
+            f"CountsLikelihood(source={self.source!r}, datasets: {kinds}; "
+            f"{len(self.norm_parameters)} background norms and "
+            f"{len(self.nonlinear_parameters)} other parameters free)"
+        )
+
+
+def _splits(edges, energy):
+    """True if an energy is an edge of these bins or outside."""
+    if energy <= edges[0] * (1 + EDGE_RTOL) or energy >= edges[-1] * (1 - EDGE_RTOL):
+        return True
+    return bool(np.isclose(edges, energy, rtol=EDGE_RTOL, atol=0).any())

@@ -1,0 +1,264 @@
+"""Counts datasets in the `CastroEstimator`: bin-by-bin likelihoods and the direct method."""
+
+import logging
+from functools import cached_property
+
+import astropy.units as u
+import numpy as np
+from gammapy.datasets import MapDataset
+from gammapy.modeling.models import Models, PowerLawSpectralModel
+
+from dmgammapy.datasets import CountsLikelihood, SEDLikelihoodDataset
+from dmgammapy.datasets.scans import LikelihoodScans
+from dmgammapy.utils import progress
+
+from ._conversion import SpectraKey, convert_rows, unit_flux
+from .limits import delta_stat_upper
+
+__all__ = ["CountsCastro", "group_by_source", "is_counts"]
+
+log = logging.getLogger(__name__)
+
+
+def is_counts(dataset):
+    """True for Gammapy datasets with counts: maps and spectra, ON/OFF ones included."""
+    return isinstance(dataset, MapDataset)
+
+
+def group_by_source(datasets, source=None):
+    """Counts datasets that are about the same source.
+
+    Returns
+    -------
+    groups : dict
+        ``{name of the source: list of datasets}``
+    """
+    from dmgammapy.datasets.counts import find_source
+
+    groups = {}
+    for dataset in datasets:
+        groups.setdefault(find_source([dataset], source), []).append(dataset)
+    return groups
+
+
+class CountsCastro:
+    """Likelihood of one source in counts datasets, as a `CastroEstimator` is set up.
+
+    Parameters
+    ----------
+    estimator : `CastroEstimator`
+    datasets : list of `~gammapy.datasets.MapDataset`
+        Joint.
+    """
+
+    def __init__(self, estimator, datasets):
+        self.estimator = estimator
+        self.datasets = list(datasets)
+
+    @property
+    def instrument(self):
+        """Names of the instruments of the datasets, or None."""
+        names = []
+        for dataset in self.datasets:
+            table = dataset.meta_table
+            if table is not None and "TELESCOP" in table.colnames:
+                names.extend(str(n) for n in np.ravel(table["TELESCOP"]) if str(n))
+        return " + ".join(dict.fromkeys(names)) or None
+
+    @property
+    def name(self):
+        """Name of the joint dataset."""
+        return " + ".join(d.name for d in self.datasets)
+
+    def likelihood(self, spectrum=None):
+        """Likelihood of the datasets with the estimator's background treatment."""
+        return CountsLikelihood.from_datasets(
+            self.datasets,
+            source=self.estimator.source,
+            free=self.estimator.free_background,
+            spectrum=spectrum,
+        )
+
+    @cached_property
+    def _settings(self):
+        estimator = self.estimator
+        return {
+            "n_points": estimator.n_points,
+            "delta_stat_max": estimator.delta_stat_max,
+            "delta_stat_ul": delta_stat_upper(estimator.cl),
+            "negative": estimator.negative_norm,
+        }
+
+    def treatment(self, likelihood):
+        """What was done with the background, for the metadata."""
+        free = [likelihood._name(p) for p in likelihood.norm_parameters]
+        notes = [f"background norms profiled: {', '.join(free) if free else 'none'}"]
+        if self.estimator.cov_scale is not None:
+            notes[0] += f", with priors {self.estimator.cov_scale:g} times the fit's errors wide"
+        return notes[0]
+
+    # --- bin by bin --------------------------------------------------------------------------
+
+    def sed(self):
+        """Bin-by-bin likelihood as `~dmgammapy.datasets.SEDLikelihoodDataset`."""
+        estimator = self.estimator
+        reference = estimator.reference_model
+        if reference is None:
+            reference = PowerLawSpectralModel(index=2, amplitude="1e-12 cm-2 s-1 TeV-1")
+        likelihood = self.likelihood(reference)
+        edges = estimator.energy_edges
+        if edges is None:
+            edges = likelihood.common_edges() * u.GeV
+        scans = likelihood.scan(edges, cov_scale=estimator.cov_scale, **self._settings)
+        used = np.array([scan is not None and scan.has_signal for scan in scans])
+        if not used.any():
+            raise ValueError(
+                f"{self.name}: the source {likelihood.source!r} predicts no counts in any energy "
+                f"bin between {edges[0]:.4g} and {edges[-1]:.4g} that is not masked."
+            )
+        flat = np.linspace(0.0, 1.0, self._settings["n_points"])
+        norm = np.array([s.norm_scan if ok else flat for s, ok in zip(scans, used, strict=True)])
+        stat = np.array(
+            [s.stat_scan - s.stat if ok else 0 * flat for s, ok in zip(scans, used, strict=True)]
+        )
+        low, high = edges[:-1], edges[1:]
+        center = np.sqrt(low * high)
+        meta = {
+            "datasets": [d.name for d in self.datasets],
+            "background": self.treatment(likelihood),
+        }
+        others = [likelihood._name(p) for p in likelihood.nonlinear_parameters]
+        if others:
+            meta["held_in_bins"] = others
+            log.info("%s: %s are held at their values in every bin.", self.name, others)
+        if not used.all():
+            meta["bins_without_data"] = np.flatnonzero(~used).tolist()
+            log.info("%s: no data in energy bins %s.", self.name, meta["bins_without_data"])
+        with np.errstate(divide="ignore", invalid="ignore"):  # Gammapy's power law of index 2
+            ref_flux = reference.integral(low, high)
+            ref_eflux = reference.energy_flux(low, high)
+        return SEDLikelihoodDataset(
+            edges,
+            norm,
+            stat,
+            ref_flux=ref_flux,
+            ref_eflux=ref_eflux,
+            ref_dnde=reference(center),
+            ref_npred=np.array([s.npred if ok else 0.0 for s, ok in zip(scans, used, strict=True)]),
+            stat=np.array([s.stat if ok else 0.0 for s, ok in zip(scans, used, strict=True)]),
+            name=self.name,
+            models=self._source_models(likelihood),
+            norm_type=estimator.norm_type,
+            interpolation=estimator.interpolation or "poisson",
+            instrument=self.instrument,
+            meta=meta,
+            reference_model=reference,
+            energy_ref=center,
+            mask_safe=None if used.all() else used,
+        )
+
+    def _source_models(self, likelihood):
+        """Copy of the source's model, on its own."""
+        model = next(m for m in self.datasets[0].models if m.name == likelihood.source)
+        model = model.copy(name=model.name, copy_data=False)
+        model.datasets_names = None
+        return Models([model])
+
+    # --- direct ------------------------------------------------------------------------------
+
+    def direct(self):
+        """Profiles of the signal strength, every mass and channel fitted to all counts.
+
+        Returns
+        -------
+        profiles : `LatticeProfiles`
+        valid : bool array, shape (n_channel, n_mass)
+        offset : array, shape (n_channel, n_mass)
+            -2 ln L at the best fit.
+        model : `~gammapy.modeling.models.SkyModel`
+            Copy of the source's model.
+        notes : list of str
+        """
+        estimator = self.estimator
+        likelihood = self.likelihood()
+        source = self._source_models(likelihood)[0]
+        spectral = source.spectral_model
+        if getattr(spectral, "process", None) != estimator.process:
+            raise ValueError(
+                f"{self.name}: the model {source.name!r} is about "
+                f"{getattr(spectral, 'process', 'something else')}, the estimator about "
+                f"{estimator.process}."
+            )
+        log10_factor = (
+            spectral.log10_jfactor
+            if estimator.process == "annihilation"
+            else spectral.log10_dfactor
+        ).value
+        if estimator.cov_scale is not None:
+            likelihood.add_priors(estimator.cov_scale)
+        responses = likelihood.response
+        fluxes, valid = [], None
+        for response in responses:
+            flux, valid = self._unit_flux(spectral, response.energy_edges)
+            fluxes.append(10.0**log10_factor * flux)
+        scanner = likelihood.scanner()
+        scans, amplitude, offset = [], [], np.zeros(valid.shape)
+        rows = progress(list(np.ndindex(valid.shape)), "direct", estimator.show_progress)
+        width = self._prior_width(spectral)
+        for row in rows:
+            scan = None
+            if valid[row] and any(f[row].any() for f in fluxes):
+                unit = [r.npred(f[row]) for r, f in zip(responses, fluxes, strict=True)]
+                total = likelihood.count(unit)
+                if total > 0:
+                    scan = scanner.scan(
+                        [cube / total for cube in unit],
+                        what=f"{self.name}, {estimator.labels[row[0]]} "
+                        f"{estimator.masses[row[1]]:g}",
+                        **self._settings,
+                    )
+            if scan is None:
+                grid = np.linspace(0, 1, 5)
+                scans.append(LikelihoodScans(grid[None], 0 * grid[None]))
+                amplitude.append(0.0)
+                continue
+            scans.append(
+                LikelihoodScans(
+                    scan.norm_scan[None], (scan.stat_scan - scan.stat)[None],
+                    estimator.interpolation or "poisson",
+                )
+            )  # fmt: skip
+            amplitude.append(total)
+            offset[row] = scan.stat
+        if not any(amplitude):
+            raise ValueError(
+                f"{self.name}: no mass and channel predicts counts in the bins that are not "
+                "masked; check masses, channels and energies."
+            )
+        profiles = convert_rows(scans, np.array(amplitude), width)
+        return profiles, valid, offset, source, [self.treatment(likelihood)]
+
+    @staticmethod
+    def _factor(spectral):
+        """Parameter of the J- or D-factor."""
+        if spectral.process == "annihilation":
+            return spectral.log10_jfactor
+        return spectral.log10_dfactor
+
+    @staticmethod
+    def _prior_width(spectral):
+        prior = CountsCastro._factor(spectral).prior
+        return 0.0 if prior is None else max(prior.err_low, prior.err_high)
+
+    def _unit_flux(self, spectral, edges):
+        """Flux in true energy bins for J = 1 and unit strength, (channel, mass, bin)."""
+        estimator = self.estimator
+        edges = edges.to_value("GeV")
+        channels = tuple(
+            tuple(sorted(c.items())) if isinstance(c, dict) else c for c in estimator.channels
+        )
+        return unit_flux(
+            SpectraKey(estimator.spectra), np.ascontiguousarray(edges).tobytes(),
+            np.sqrt(edges[:-1] * edges[1:]).tobytes(), estimator.masses.value.tobytes(), channels,
+            estimator.process, "flux", getattr(spectral, "k", 1), float(spectral.redshift),
+        )  # fmt: skip

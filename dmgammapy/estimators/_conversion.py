@@ -1,0 +1,229 @@
+"""From scans of energy bins to profiles of the signal strength: arrays only."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import astropy.units as u
+import numpy as np
+
+from . import _kernels as kernels
+from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
+
+__all__ = ["FLUX_UNITS", "SpectraKey", "convert", "convert_rows", "unit_flux"]
+
+# The lattice of a row begins where the signal changes stat by less than START_STAT and ends some
+# decades (at least MARGIN, more for a wide J prior) above the point where a single bin has excluded
+# it by TOP_STAT.
+START_STAT = 1e-3
+TOP_STAT = 100.0
+MARGIN = 2.0
+# The table of a bin reaches from TABLE_BELOW decades under to TABLE_ABOVE decades over the norm
+# at which its stat has risen by TABLE_STAT.
+TABLE_BELOW, TABLE_ABOVE, TABLE_STAT = 9.0, 6.0, 4.0
+YIELD_UNITS = {"flux": u.Unit(""), "eflux": u.Unit("GeV"), "dnde": u.Unit("GeV-1")}
+FLUX_UNITS = {name: unit * u.Unit("cm-2 s-1") for name, unit in YIELD_UNITS.items()}
+# Straight lines have kinks, which a lattice of the usual step would round off.
+LINEAR_STEP = BASE_STEP / 8
+
+
+@lru_cache(maxsize=64)
+def unit_flux(spectra, edges, energy_ref, masses, channels, process, norm_type, k, redshift):
+    """Flux of every bin for J = 1 and unit signal strength, and where it is valid.
+
+    Arguments are hashable forms; the flux has the shape (channel, mass, bin) in cm-2 s-1,
+    GeV cm-2 s-1 or GeV-1 cm-2 s-1.
+    """
+    spectra = spectra.spectra
+    energy = np.frombuffer(edges) * u.GeV
+    center = np.frombuffer(energy_ref) * u.GeV
+    mass = np.frombuffer(masses) * u.GeV
+    names = [dict(c) if isinstance(c, tuple) else c for c in channels]
+    valid = spectra.is_valid(mass, names, process=process)
+    z = 1.0 + redshift
+    yields = spectra.integrate(
+        energy * z, mass, names, process=process, norm_type=norm_type, energy_ref=center * z
+    )
+    yields = (
+        yields.to_value(YIELD_UNITS[norm_type]) / {"flux": z, "eflux": z**2, "dnde": 1.0}[norm_type]
+    )
+    m = mass.value[:, None]
+    factor = 1 / (4 * np.pi * k * m**2) if process == "annihilation" else 1 / (4 * np.pi * m)
+    flux = yields * factor
+    if not (np.isfinite(flux[valid]).all() and (flux[valid] >= 0).all()):
+        raise ValueError(f"spectra {spectra.name}: negative or invalid flux.")
+    flux = np.where(valid[..., None], flux, 0.0)
+    flux.setflags(write=False)
+    return flux, valid
+
+
+class SpectraKey:
+    """Hashable handle of spectra, so that equal ones share cached operators."""
+
+    def __init__(self, spectra):
+        self.spectra = spectra
+        try:
+            self._key = repr(spectra.source)
+        except ValueError:  # a table in memory is equal to itself only
+            self._key = id(spectra)
+
+    def __hash__(self):
+        return hash(self._key)
+
+    def __eq__(self, other):
+        return self.spectra is other.spectra or (
+            self._key == other._key and self.spectra == other.spectra
+        )
+
+
+def convert(scans, keep, amplitude, prior_width, step=None, n_norm=None):
+    """Profiles on the lattice from scans of bins.
+
+    Parameters
+    ----------
+    scans : `~dmgammapy.datasets.LikelihoodScans`
+    keep : bool array, shape (n_bin_of_scans,)
+        Bins to use.
+    amplitude : array, shape (n_row, n_bin)
+        Norm per unit strength of the bins used.
+    prior_width : float
+        Width of the J-factor prior in dex, for which the profiles must reach further.
+    step : float, optional
+        Lattice step. Default is one that resolves the likelihood.
+    n_norm : int, optional
+        Least number of nodes.
+
+    Returns
+    -------
+    profiles : LatticeProfiles
+    """
+    tables = _tabulate(scans, keep, step)
+    step = tables.step
+    with np.errstate(divide="ignore"):
+        log_amplitude = np.log10(amplitude)  # -inf where a bin gets no flux
+    # where the first bin notices the signal, and where the first one has excluded it
+    bottom = (tables.log10_begin - log_amplitude).min(axis=1)
+    top = (tables.log10_top - log_amplitude).min(axis=1)
+    end = (tables.log10_end - log_amplitude).min(axis=1)
+    empty = ~np.isfinite(bottom)
+    top = np.minimum(top + max(MARGIN, 1.0 + 5.0 * prior_width), end)
+    n_row = len(amplitude)
+    if empty.all():
+        n_norm, start = n_norm or 8, np.zeros(n_row, dtype=np.int64)
+    else:
+        stop = np.ceil(np.where(empty, 0, top) / step).astype(np.int64)
+        start = np.floor(np.where(empty, 0, bottom) / step).astype(np.int64)
+        n_norm = max(int((stop - start)[~empty].max()), n_norm or 8)
+        start = stop - n_norm
+        start[empty] = start[~empty][0]
+    position = np.where(amplitude > 0, log_amplitude / step, np.nan)
+    values = np.empty((n_row, n_norm))
+    kernels.apply_spectra(tables.stat, tables.first, position, start, values)
+    values[empty] = 0.0
+    reach = (np.log10(scans.norm_max[keep]) - log_amplitude).min(axis=1)
+    return LatticeProfiles(
+        step=step,
+        start=start,
+        values=values + tables.zero_stat,
+        zero=np.full(n_row, tables.zero_stat),
+        empty=empty,
+        extrapolated=np.where(empty, np.inf, reach),
+    )
+
+
+def convert_rows(scans, amplitude, prior_width):
+    """Profiles of rows that have one scan each.
+
+    Parameters
+    ----------
+    scans : list of `~dmgammapy.datasets.LikelihoodScans` with one bin
+    amplitude : array, shape (n_row,)
+        Norm per unit strength; 0 for a row without signal.
+    prior_width : float
+        As for `convert`.
+
+    Returns
+    -------
+    profiles : LatticeProfiles
+    """
+    one = np.ones(1, dtype=bool)
+    step = min(_tabulate(scan, one).step for scan in scans)
+
+    def rows(n_norm):
+        return [
+            convert(scan, one, np.array([[a]]), prior_width, step, n_norm)
+            for scan, a in zip(scans, amplitude, strict=True)
+        ]
+
+    parts = rows(None)
+    n_norm = max(part.n_norm for part in parts)
+    parts = rows(n_norm)
+    return LatticeProfiles(
+        step=step,
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("start", "values", "zero", "empty", "extrapolated")
+        },
+    )
+
+
+class _Tables(NamedTuple):
+    """Likelihoods of all bins on the norm lattice.
+
+    Attributes
+    ----------
+    stat : array, shape (n_bin, n_table)
+        Relative to zero norm.
+    first : int array, shape (n_bin,)
+        Lattice index of the first entry.
+    step : float
+        Lattice step in dex.
+    zero_stat : float
+        Sum of the bins' ``stat`` at zero norm.
+    log10_begin, log10_top, log10_end : arrays, shape (n_bin,)
+        log10 of the norm at which ``stat`` begins to change, has excluded the signal (both inf if
+        it never does), and at which the table ends.
+    """
+
+    stat: np.ndarray
+    first: np.ndarray
+    step: float
+    zero_stat: float
+    log10_begin: np.ndarray
+    log10_top: np.ndarray
+    log10_end: np.ndarray
+
+
+def _tabulate(scans, keep, step=None):
+    """Tables of the bins ``keep``, with a step that resolves their likelihood."""
+    n_bin = int(keep.sum())
+    decades = np.arange(-10, 6.001, 0.125)
+    coarse_norm = scans.norm_max[:, None] * 10.0**decades
+    both = scans.stat(np.concatenate([np.zeros((scans.n_bins, 1)), coarse_norm], axis=1))
+    zero, coarse = both[:, 0], both[:, 1:] - both[:, :1]
+    lowest = np.minimum(coarse.min(axis=1), 0)
+    ts = float(-lowest[keep].sum())  # at least the total TS
+    if step is None:
+        step = step_for_ts(ts)
+        if scans.interpolation == "linear":
+            step = min(step, LINEAR_STEP)
+    # the norm from which on a bin stays excluded by TABLE_STAT sets the scale of its table
+    above = coarse - lowest[:, None] > TABLE_STAT
+    last_inside = coarse.shape[1] - 1 - np.argmax(~above[:, ::-1], axis=1)
+    last_inside = np.where(above.all(axis=1), -1, last_inside)
+    scale = coarse_norm[np.arange(len(zero)), np.minimum(last_inside + 1, len(decades) - 1)]
+    first = np.floor((np.log10(scale) - TABLE_BELOW) / step).astype(np.int64)
+    n_table = int((TABLE_BELOW + TABLE_ABOVE) / step)
+    log_norm = step * (first[:, None] + np.arange(n_table))
+    stat = scans.stat(10.0**log_norm) - zero[:, None]
+
+    noticed = np.abs(stat) > START_STAT / n_bin
+    begin = np.take_along_axis(log_norm, np.argmax(noticed, axis=1)[:, None], axis=1)[:, 0]
+    begin = np.where(noticed.any(axis=1), begin, np.inf)
+    inside = stat <= (lowest + TOP_STAT + ts)[:, None]
+    last = n_table - 1 - np.argmax(inside[:, ::-1], axis=1)
+    top = np.take_along_axis(log_norm, last[:, None], axis=1)[:, 0]
+    top = np.where(last < n_table - 1, top, np.inf)
+    return _Tables(
+        np.ascontiguousarray(stat[keep]), first[keep], step, float(zero[keep].sum()),
+        begin[keep], top[keep], log_norm[keep, -1],
+    )  # fmt: skip
