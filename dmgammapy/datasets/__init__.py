@@ -8,11 +8,20 @@ with Gammapy, so that ``Datasets.read`` finds it.
 
 from gammapy.datasets import DATASET_REGISTRY
 
+from ._counts_cube import scan_positions
+from ._counts_models import find_source
 from .counts import CountsFit, CountsLikelihood
 from .scans import LikelihoodScans
 from .sed import SEDLikelihoodDataset
 
-__all__ = ["CountsFit", "CountsLikelihood", "LikelihoodScans", "SEDLikelihoodDataset"]
+__all__ = [
+    "CountsFit",
+    "CountsLikelihood",
+    "LikelihoodScans",
+    "SEDLikelihoodDataset",
+    "find_source",
+    "scan_positions",
+]
 
 if not any(cls.tag == SEDLikelihoodDataset.tag for cls in DATASET_REGISTRY):
     DATASET_REGISTRY.append(SEDLikelihoodDataset)

@@ -49,7 +49,9 @@ class DirectScanner:
         if self._problem is None:
             self._problem = likelihood.problem()
         else:
-            self._problem.replace_signal([(terms, slice(None)) for terms in likelihood._terms])
+            terms = likelihood._terms
+            parts = [(t, slice(None)) for t in terms]
+            self._problem.replace_signal(parts, [t.signal for t in terms])
         index = np.array(self._problem.index, dtype=int)
         lower, upper = likelihood.bounds
         scan = scan_problem(

@@ -1,6 +1,6 @@
 """Arrays of counts datasets, and the likelihood problems made of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -167,13 +167,28 @@ class Problem:
     floor: float
     start: np.ndarray
 
-    def replace_signal(self, parts):
-        """Take the signal of ``parts`` instead, in place; they are those of `make_problem`."""
+    def copy(self):
+        """Copy whose signal can be replaced without changing this one."""
+        arrays = list(self.arrays)
+        for i in (0, 1, 4):
+            arrays[i] = arrays[i].copy()
+        return replace(self, arrays=tuple(arrays))
+
+    def replace_signal(self, parts, signals):
+        """Take another signal, in place.
+
+        Parameters
+        ----------
+        parts : list of (DatasetTerms, slice)
+            Those the problem was made of.
+        signals : list of array, shape (n_energy, n_pixel)
+            Prediction of norm 1 in every part, cut to its energies.
+        """
         total, rows, on_rows = self.arrays[0], self.arrays[1], self.arrays[4]
         total[0], self.npred_signal, self.floor = 0.0, 0.0, -np.inf
         first, first_on = 0, 0
-        for terms, part in parts:
-            weight, counts, own = terms.weight[part], terms.counts[part], terms.signal[part]
+        for (terms, part), own in zip(parts, signals, strict=True):
+            weight, counts = terms.weight[part], terms.counts[part]
             used = weight > 0
             filled = used & (counts > 0)
             n = int(filled.sum())

@@ -395,7 +395,8 @@ class CountsLikelihood:
         parts = [(terms, slice(None)) for terms in self._terms]
         return make_problem(parts, self._priors, self.start)
 
-    def _bin_problem(self, low, high, priors):
+    def _bin_parts(self, low, high):
+        """Datasets and their energies between two edges, empty if all of it is masked."""
         parts = []
         for terms in self._terms:
             inside = (terms.edges[:-1] >= low * (1 - EDGE_RTOL)) & (
@@ -404,9 +405,18 @@ class CountsLikelihood:
             if inside.any():
                 first, last = np.flatnonzero(inside)[[0, -1]]
                 parts.append((terms, slice(first, last + 1)))
-        if not any((terms.weight[part] > 0).any() for terms, part in parts):
-            return None
-        return make_problem(parts, priors, self.start)
+        return parts if any((t.weight[part] > 0).any() for t, part in parts) else []
+
+    def _bins(self, edges):
+        """Parts of every energy bin; checks the edges."""
+        for terms in self._terms:
+            for edge in edges:
+                if not _splits(terms.edges, edge):
+                    raise ValueError(
+                        f"dataset {terms.name!r}: {edge:.6g} GeV is not an edge of its energy "
+                        "bins; choose edges from its axis."
+                    )
+        return [self._bin_parts(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
 
     def stat_sum(self, norms=None, norm=None):
         """-2 ln L, priors included; equal to Gammapy's ``Datasets.stat_sum``.
@@ -445,30 +455,21 @@ class CountsLikelihood:
             None for bins without data.
         """
         edges = self.common_edges() if edges is None else u.Quantity(edges).to_value("GeV")
-        for terms in self._terms:
-            for edge in edges:
-                if not _splits(terms.edges, edge):
-                    raise ValueError(
-                        f"dataset {terms.name!r}: {edge:.6g} GeV is not an edge of its energy "
-                        "bins; choose edges from its axis."
-                    )
         priors, start = self._priors, self.start
         if cov_scale is not None:
             start, priors = self._fitted_priors(cov_scale)
         lower, upper = self.bounds
         scans = []
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
-            problem = self._bin_problem(low, high, priors)
-            if problem is None:
+        for b, parts in enumerate(self._bins(edges)):
+            if not parts:
                 scans.append(None)
                 continue
+            problem = make_problem(parts, priors, start)
             pick = np.array(problem.index, dtype=int) - 1
+            what = f"{self.source}, {edges[b]:.4g} to {edges[b + 1]:.4g} GeV"
             scans.append(
-                scan_problem(
-                    problem, start[pick], lower[pick], upper[pick],
-                    what=f"{self.source}, {low:.4g} to {high:.4g} GeV", **kwargs,
-                )
-            )  # fmt: skip
+                scan_problem(problem, start[pick], lower[pick], upper[pick], what=what, **kwargs)
+            )
         return scans
 
     def _fitted_priors(self, cov_scale):

@@ -8,11 +8,12 @@ import numpy as np
 from gammapy.datasets import MapDataset
 from gammapy.modeling.models import Models, PowerLawSpectralModel
 
-from dmgammapy.datasets import CountsLikelihood, SEDLikelihoodDataset
+from dmgammapy.datasets import CountsLikelihood, SEDLikelihoodDataset, find_source, scan_positions
 from dmgammapy.datasets.scans import LikelihoodScans
 from dmgammapy.utils import progress
 
 from ._conversion import SpectraKey, convert_rows, unit_flux
+from .castro_cube import CastroCube
 from .limits import delta_stat_upper
 
 __all__ = ["CountsCastro", "group_by_source", "is_counts"]
@@ -33,8 +34,6 @@ def group_by_source(datasets, source=None):
     groups : dict
         ``{name of the source: list of datasets}``
     """
-    from dmgammapy.datasets.counts import find_source
-
     groups = {}
     for dataset in datasets:
         groups.setdefault(find_source([dataset], source), []).append(dataset)
@@ -97,18 +96,21 @@ class CountsCastro:
             notes[0] += f", with priors {self.estimator.cov_scale:g} times the fit's errors wide"
         return notes[0]
 
+    def _prepare(self):
+        """Reference spectrum, likelihood and energy edges for bin-by-bin scans."""
+        reference = self.estimator.reference_model
+        if reference is None:
+            reference = PowerLawSpectralModel(index=2, amplitude="1e-12 cm-2 s-1 TeV-1")
+        likelihood = self.likelihood(reference)
+        edges = self.estimator.energy_edges
+        return reference, likelihood, likelihood.common_edges() * u.GeV if edges is None else edges
+
     # --- bin by bin --------------------------------------------------------------------------
 
     def sed(self):
         """Bin-by-bin likelihood as `~dmgammapy.datasets.SEDLikelihoodDataset`."""
         estimator = self.estimator
-        reference = estimator.reference_model
-        if reference is None:
-            reference = PowerLawSpectralModel(index=2, amplitude="1e-12 cm-2 s-1 TeV-1")
-        likelihood = self.likelihood(reference)
-        edges = estimator.energy_edges
-        if edges is None:
-            edges = likelihood.common_edges() * u.GeV
+        reference, likelihood, edges = self._prepare()
         scans = likelihood.scan(edges, cov_scale=estimator.cov_scale, **self._settings)
         used = np.array([scan is not None and scan.has_signal for scan in scans])
         if not used.any():
@@ -134,9 +136,7 @@ class CountsCastro:
         if not used.all():
             meta["bins_without_data"] = np.flatnonzero(~used).tolist()
             log.info("%s: no data in energy bins %s.", self.name, meta["bins_without_data"])
-        with np.errstate(divide="ignore", invalid="ignore"):  # Gammapy's power law of index 2
-            ref_flux = reference.integral(low, high)
-            ref_eflux = reference.energy_flux(low, high)
+        ref_flux, ref_eflux = _reference_fluxes(reference, low, high)
         return SEDLikelihoodDataset(
             edges,
             norm,
@@ -163,6 +163,62 @@ class CountsCastro:
         model = model.copy(name=model.name, copy_data=False)
         model.datasets_names = None
         return Models([model])
+
+    # --- at every pixel ----------------------------------------------------------------------
+
+    def cube(self, geom):
+        """Bin-by-bin likelihood of a point source at every pixel, `CastroCube`."""
+        estimator = self.estimator
+        reference, likelihood, edges = self._prepare()
+        if geom is None:
+            geom = self.datasets[0].counts.geom.to_image()
+        if geom.is_region or geom.is_hpx or not geom.is_image:
+            raise ValueError(f"geom must be a two-dimensional WCS image geometry, got {geom}.")
+        scans = scan_positions(
+            likelihood, geom.get_coord().skycoord, edges.to_value("GeV"), estimator.cov_scale,
+            n_jobs=estimator.n_jobs, show_progress=estimator.show_progress, **self._settings,
+        )  # fmt: skip
+        shape = (*geom.data_shape, len(edges) - 1)
+        n_points = self._settings["n_points"]
+        values = {name: np.full(shape, np.nan) for name in ("stat", "norm", "norm_err", "norm_ul")}
+        values |= {name: np.zeros(shape) for name in ("ts", "ref_npred")}
+        norm = np.broadcast_to(np.linspace(0.0, 1.0, n_points), (*shape, n_points)).copy()
+        stat = np.zeros((*shape, n_points))
+        seen = np.zeros(shape, dtype=bool)
+        for index in np.ndindex(shape):
+            scan = scans[index[0]][index[1]][index[2]]
+            if scan is None or not scan.has_signal:
+                continue
+            seen[index] = True
+            norm[index], stat[index] = scan.norm_scan, scan.stat_scan - scan.stat
+            for name in ("stat", "norm", "norm_err", "norm_ul", "ts"):
+                values[name][index] = getattr(scan, name)
+            values["ref_npred"][index] = scan.npred
+        used = seen.reshape(-1, shape[-1]).any(axis=0)
+        if not used.any():
+            raise ValueError(f"{self.name}: a source predicts no counts at any pixel of the map.")
+        first, last = np.flatnonzero(used)[[0, -1]]
+        bins = slice(first, last + 1)
+        mask = seen[..., bins].all(axis=-1)
+        meta = {
+            "datasets": [d.name for d in self.datasets],
+            "background": self.treatment(likelihood),
+        }
+        if not used.all():
+            meta["bins_without_data"] = np.flatnonzero(~used).tolist()
+        if not mask.all():
+            log.info("%s: %d pixels without data are masked.", self.name, int((~mask).sum()))
+        edges = edges[first : last + 2]
+        low, high = edges[:-1], edges[1:]
+        ref_flux, ref_eflux = _reference_fluxes(reference, low, high)
+        return CastroCube(
+            geom, edges, norm[..., bins, :], stat[..., bins, :], ref_flux=ref_flux,
+            ref_eflux=ref_eflux, ref_dnde=reference(np.sqrt(low * high)),
+            energy_ref=np.sqrt(low * high), norm_type=estimator.norm_type,
+            interpolation=estimator.interpolation or "poisson", reference_model=reference,
+            instrument=self.instrument, mask=mask, cl=estimator.cl, meta=meta,
+            **{name: value[..., bins] for name, value in values.items()},
+        )  # fmt: skip
 
     # --- direct ------------------------------------------------------------------------------
 
@@ -262,3 +318,8 @@ class CountsCastro:
             np.sqrt(edges[:-1] * edges[1:]).tobytes(), estimator.masses.value.tobytes(), channels,
             estimator.process, "flux", getattr(spectral, "k", 1), float(spectral.redshift),
         )  # fmt: skip
+
+
+def _reference_fluxes(reference, low, high):
+    with np.errstate(divide="ignore", invalid="ignore"):  # Gammapy's power law of index 2
+        return reference.integral(low, high), reference.energy_flux(low, high)

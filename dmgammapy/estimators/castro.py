@@ -285,11 +285,35 @@ class CastroEstimator(Estimator):
         ValueError
             As `CountsLikelihood.from_datasets`, or if energy bins don't match.
         """
-        datasets = [datasets] if is_counts(datasets) else list(datasets)
+        return self._counts(datasets, "estimate_sed").sed()
+
+    def estimate_cube(self, datasets, geom=None):
+        """Bin-by-bin likelihood of a point source at every pixel of a map.
+
+        Parameters
+        ----------
+        datasets : `~gammapy.datasets.Datasets`, list or a single dataset
+            As for `estimate_sed`; the source is moved from pixel to pixel.
+        geom : `~gammapy.maps.WcsGeom`, optional
+            Pixels to put the source at. Default is the image of the first dataset's counts.
+
+        Returns
+        -------
+        cube : `CastroCube`
+            Pixels where a bin has no data are masked.
+        """
+        return self._counts(datasets, "estimate_cube").cube(geom)
+
+    @staticmethod
+    def _list(datasets):
+        return [datasets] if is_counts(datasets) else list(datasets)
+
+    def _counts(self, datasets, what):
+        datasets = self._list(datasets)
         wrong = [type(d).__name__ for d in datasets if not is_counts(d)]
         if wrong:
-            raise TypeError(f"estimate_sed needs map or spectrum datasets, got {wrong[0]}.")
-        return CountsCastro(self, datasets).sed()
+            raise TypeError(f"{what} needs map or spectrum datasets, got {wrong[0]}.")
+        return CountsCastro(self, datasets)
 
     def _operator(self, dataset, model, keep):
         edges = dataset.energy_edges.to_value("GeV")
