@@ -115,7 +115,9 @@ class DatasetTerms:
             )
 
     def clean(self, npred, what):
-        """Bring a predicted cube into shape, with rounding noise below zero removed.
+        """Bring a predicted cube into shape, zero where it is masked.
+
+        Rounding noise of Fourier transforms below zero stays, as in Gammapy.
 
         Raises
         ------
@@ -130,14 +132,12 @@ class DatasetTerms:
                 f"{(~np.isfinite(npred)).sum()} bins."
             )
         lowest = npred.min()
-        if lowest < 0:
-            if lowest < -NEGATIVE_NOISE * npred.max():
-                place = np.argwhere(npred == lowest)[0][0]
-                raise ValueError(
-                    f"dataset {self.name!r}: the predicted counts of {what} are negative, down to "
-                    f"{lowest:.4g} in energy bin {place}; a likelihood needs positive ones."
-                )
-            npred = np.maximum(npred, 0.0)
+        if lowest < -NEGATIVE_NOISE * max(npred.max(), 0.0):
+            place = np.argwhere(npred == lowest)[0][0]
+            raise ValueError(
+                f"dataset {self.name!r}: the predicted counts of {what} are negative, down to "
+                f"{lowest:.4g} in energy bin {place}; a likelihood needs positive ones."
+            )
         return npred
 
 

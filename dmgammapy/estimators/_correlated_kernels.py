@@ -11,7 +11,8 @@ from numba import njit
 MAX_NEWTON = 60
 TOLERANCE = 2e-8  # predicted decrease of stat at which Newton ends
 NEGLIGIBLE = 1e-6  # gain in stat not worth a search
-FULL_SEARCH = 8  # every so many nodes all starting points are tried
+FULL_SEARCH = 8  # every so many nodes more starting points are tried:
+N_STARTS = 6
 MAX_DIRECTIONS = 4  # leading directions that are scanned
 MAX_REACH = 15.0  # standard deviations
 LARGEST_EXPONENT = 69.0  # 1e30
@@ -287,8 +288,8 @@ def profile_shifts(
     With one direction the minimum is global: the line is scanned as far as it can matter, or to
     15 standard deviations. With more, every node starts from its neighbours' results, on the way
     up and down, and from the lowest of: no shift, all targets at their uncorrelated optimum, each
-    target at its own with the others following; every few nodes from all of these and from scans
-    along the leading directions.
+    target at its own with the others following; every few nodes from the six lowest of these and
+    from scans along the leading directions.
 
     Parameters
     ----------
@@ -325,6 +326,7 @@ def profile_shifts(
     x = np.zeros(n_target)
     u = np.zeros((n_node, n))
     start = np.zeros((n_target + 2, n))
+    height = np.zeros(n_target + 2)
     for r in range(n_row):
         lines = (v[r], slope[r], zero[r], length[r], rate, vectors, matrices, scratch)
         floor = 0.0
@@ -346,7 +348,6 @@ def profile_shifts(
                 out[r, i] = _scan_direction(u[i], best, 0, floor, lowest[r], loading, x, *lines)
                 continue
             full = i % FULL_SEARCH == 0 or i == n_node - 1
-            chosen, least = 0, np.inf
             start[:] = 0.0
             for t in range(n_target):
                 square = 0.0
@@ -358,17 +359,14 @@ def profile_shifts(
                     start[1 + t, k] = loading[t, k] / square * guess[r, t, i]
                     start[n_target + 1, k] += back[k, t] * guess[r, t, i]
             for m in range(n_target + 2):
-                if full:
-                    best = _try(start[m], u[i], best, loading, x, *lines)
-                    continue
-                value = _total(start[m], loading, x, v[r], slope[r], zero[r], length[r], rate)
-                if value < least:
-                    chosen, least = m, value
+                height[m] = _total(start[m], loading, x, v[r], slope[r], zero[r], length[r], rate)
+            for _ in range(N_STARTS if full else 1):
+                chosen = np.argmin(height)
+                height[chosen] = np.inf
+                best = _try(start[chosen], u[i], best, loading, x, *lines)
             if full:
                 for k in range(min(n, MAX_DIRECTIONS)):
                     best = _scan_direction(u[i], best, k, floor, lowest[r], loading, x, *lines)
-            else:
-                best = _try(start[chosen], u[i], best, loading, x, *lines)
             out[r, i] = best
         if n > 1:
             for sweep in range(2):

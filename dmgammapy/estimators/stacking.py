@@ -10,6 +10,9 @@ from dmgammapy.modeling import JFactorPrior
 from dmgammapy.utils import progress
 
 from . import _kernels as kernels
+from ._correlated import marginalize_correlated, profile_correlated
+from ._correlated_covariance import JFactorCovariance
+from ._stacking_priors import check_width, collect_extra_widths, split_priors
 from .castro_maps import CastroMaps
 from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
 from .limits import delta_stat_upper
@@ -20,6 +23,7 @@ __all__ = ["StackedDMLikelihood"]
 log = logging.getLogger(__name__)
 
 METHODS = ("profile", "marginal", "fixed")
+TREATMENTS = {"profile": "profiled", "marginal": "marginalized"}
 
 
 class StackedDMLikelihood:
@@ -36,6 +40,11 @@ class StackedDMLikelihood:
     first, each with its own observed J, and share the shift (``method="profile"``). ``marginal``
     integrates over ``y_t`` with the normalised density instead, ``fixed`` leaves J as observed.
 
+    An instrument whose J has an uncertainty of its own, beyond that of the target, gets a second
+    shift (``extra_widths``): ``min_z [stat(sigmav 10^(y + z)) + (z / width)^2]``. Targets whose
+    J-factors were not measured independently share a covariance (``jfactor_covariance``); the
+    priors of those are then together ``y^T C^-1 y``.
+
     Parameters
     ----------
     castros : list of `CastroMaps`
@@ -46,21 +55,39 @@ class StackedDMLikelihood:
         ``{target: {instrument: JFactorPrior}}``; then the smallest width is that of the shared
         shift, and what the others have in excess (in quadrature) is independent. A prior whose
         ``log10_jfactor`` differs from the one a castro was made with moves the castro to it.
-        Default is the priors the castros carry.
+        Default is the priors the castros carry. Targets in ``jfactor_covariance`` need none.
     method : {"profile", "marginal", "fixed"}
-        J treatment. Default is profile.
+        J treatment. Default is profile; ``marginal`` takes covariances with one common factor
+        only.
     cl : float
         Confidence level of the stored upper limits. Default is 0.95.
     n_jobs : int
         Targets treated at the same time, in threads. Default is 1; -1 uses all cores.
     show_progress : bool or None
         Progress bar over targets; None shows one for more than 50 on a terminal.
+    extra_widths : dict, optional
+        Independent widths [dex] of the J-factors of instruments, ``{instrument: width}`` for all
+        targets it saw or ``{target: {instrument: width}}``, which goes first; a width may be a
+        pair, below and above. They come on top of the target's prior, which must then be the same
+        for its instruments.
+    jfactor_covariance : `JFactorCovariance`, `~astropy.table.Table`, dict or tuple, optional
+        Covariance [dex2] of the shared shifts ``y`` of two or more targets, see
+        `JFactorCovariance.create`. Its diagonal is what their priors are, which must be normal
+        and agree with it to 1e-6, or absent. Other targets stay independent.
 
     Raises
     ------
     ValueError
         If masses, channels or processes differ, a target has no name, a target and instrument
-        come twice, a prior is missing or for nobody, or a castro's J has been treated before.
+        come twice, a prior is missing or for nobody, a castro's J has been treated before, or
+        extra widths or the covariance are for nobody or contradict the priors.
+
+    Notes
+    -----
+    With a covariance, ``target_maps`` are still the results of each target alone, with the width
+    the diagonal says; they no longer add up to the stack. ``contributions`` has shares that do:
+    of the penalty a target's part is ``y_t (C^-1 y)_t`` at the best shifts. It can be negative,
+    and ``ul_without`` leaves the target out of the covariance.
 
     Examples
     --------
@@ -83,7 +110,15 @@ class StackedDMLikelihood:
     tag = "StackedDMLikelihood"
 
     def __init__(
-        self, castros, priors=None, method="profile", cl=0.95, n_jobs=1, show_progress=None
+        self,
+        castros,
+        priors=None,
+        method="profile",
+        cl=0.95,
+        n_jobs=1,
+        show_progress=None,
+        extra_widths=None,
+        jfactor_covariance=None,
     ):
         if isinstance(castros, CastroMaps):
             castros = [castros]
@@ -97,7 +132,14 @@ class StackedDMLikelihood:
         if not self.castros:
             raise ValueError("StackedDMLikelihood needs at least one CastroMaps, got none.")
         self.groups = self._group()
+        self.jfactor_covariance = self._check_covariance(jfactor_covariance)
         self.priors = self._collect_priors(priors)
+        if extra_widths and method == "fixed":
+            raise ValueError(
+                "extra_widths have no effect with method='fixed'; leave one of them out."
+            )
+        self.extra_widths = collect_extra_widths(extra_widths, self.groups)
+        self._treatments = self._split_all_priors()
         self._profiles = None
 
     # ---- checks ------------------------------------------------------------------------------
@@ -135,6 +177,46 @@ class StackedDMLikelihood:
             members[instrument] = castro
         return groups
 
+    def _check_covariance(self, covariance):
+        if covariance is None:
+            return None
+        if self.method == "fixed":
+            raise ValueError(
+                "jfactor_covariance has no effect with method='fixed'; leave one of them out."
+            )
+        covariance = JFactorCovariance.create(covariance)
+        unknown = sorted(set(covariance.names) - set(self.groups))
+        if unknown:
+            raise ValueError(
+                f"jfactor_covariance holds {unknown}, which are not in the stack of "
+                f"{sorted(self.groups)}; take select() of those that are."
+            )
+        return covariance
+
+    def _split_all_priors(self):
+        """Shared prior and the instruments' independent ones of each target."""
+        if self.method == "fixed":
+            return {}
+        out = {}
+        for target, priors in self.priors.items():
+            width = None
+            if self.jfactor_covariance is not None:
+                width = self.jfactor_covariance.widths.get(target)
+            if all(p is None for p in priors.values()):
+                shared, extra = JFactorPrior(0.0, width), {}
+            else:
+                shared, extra = split_priors(target, priors)
+            explicit = self.extra_widths[target]
+            if extra and explicit:
+                raise ValueError(
+                    f"target {target!r}: its instruments {sorted(map(str, extra))} have wider "
+                    "priors, and extra_widths are given, too; give one of them."
+                )
+            if width is not None:
+                check_width(target, shared, width)
+            out[target] = shared, extra or explicit
+        return out
+
     def _collect_priors(self, priors):
         """Priors as {target: {instrument: JFactorPrior or None}}."""
         given = dict(priors or {})
@@ -159,12 +241,15 @@ class StackedDMLikelihood:
                 out[target] = {name: c.meta.prior for name, c in members.items()}
             else:
                 out[target] = dict.fromkeys(members)
+            needed = not self._in_covariance(target) or any(
+                prior is not None for prior in out[target].values()
+            )
             for prior in out[target].values():
                 if prior is not None and not isinstance(prior, JFactorPrior):
                     raise TypeError(
                         f"priors[{target!r}] must be a JFactorPrior, got {type(prior).__name__}."
                     )
-                if prior is None and self.method != "fixed" and target not in missing:
+                if prior is None and self.method != "fixed" and needed and target not in missing:
                     missing.append(target)
         if missing:
             raise ValueError(
@@ -172,6 +257,15 @@ class StackedDMLikelihood:
                 f"(width 0 keeps J as it is), leave these targets out, or use method='fixed'."
             )
         return out
+
+    def _in_covariance(self, target):
+        return self.jfactor_covariance is not None and target in self.jfactor_covariance.names
+
+    def _covariance_with(self, target, targets):
+        """Covariance [dex2] of a target with others, by name."""
+        names = [name for name in targets if self._in_covariance(name)]
+        row = self.jfactor_covariance.select(names).matrix[names.index(target)]
+        return dict(zip(names, row.tolist(), strict=True))
 
     @property
     def targets(self):
@@ -190,7 +284,7 @@ class StackedDMLikelihood:
         return min(steps)
 
     def _target_profiles(self, target, step):
-        """Profiles of one target, its J treated."""
+        """Profiles of one target, the shift its instruments share not treated."""
         members = self.groups[target]
         priors = self.priors[target]
         parts = {}
@@ -201,29 +295,84 @@ class StackedDMLikelihood:
             if prior is not None and assumed is not None and prior.log10_jfactor != assumed:
                 part = part.shifted(prior.log10_jfactor - assumed)
             parts[name] = part
+        if self.method != "fixed":
+            for name, prior in self._treatments[target][1].items():
+                parts[name] = getattr(parts[name], TREATMENTS[self.method])(prior)
+        return LatticeProfiles.sum(list(parts.values()))
+
+    def _treated(self, target, profiles):
+        """Profiles of one target with its own prior."""
         if self.method == "fixed":
-            return LatticeProfiles.sum(list(parts.values()))
-        shared, extra = _split_priors(target, priors)
-        treat = "profiled" if self.method == "profile" else "marginalized"
-        for name, prior in extra.items():
-            parts[name] = getattr(parts[name], treat)(prior)
-        total = LatticeProfiles.sum(list(parts.values()))
-        return getattr(total, treat)(shared)
+            return profiles
+        return getattr(profiles, TREATMENTS[self.method])(self._treatments[target][0])
+
+    def _block_profiles(self, names, raw):
+        """Profiles of targets that vary together, and each one's part of them."""
+        covariance = self.jfactor_covariance.select(names)
+        parts = [raw[name] for name in names]
+        if self.method == "profile":
+            total, terms = profile_correlated(parts, covariance.matrix, self.n_jobs)
+            return total, dict(zip(names, terms, strict=True))
+        total = marginalize_correlated(parts, covariance.matrix, self.n_jobs)
+        if total is None:
+            raise ValueError(
+                f"method='marginal' needs a J-factor covariance with one common factor; that of "
+                f"{names} has more. Use method='profile'."
+            )
+        return total, dict.fromkeys(names)
+
+    def _blocks(self, targets):
+        """Targets in lists of those that vary together."""
+        rest, blocks = list(targets), []
+        if self.jfactor_covariance is not None:
+            held = [name for name in rest if name in self.jfactor_covariance.names]
+            if held:
+                blocks = [b for b in self.jfactor_covariance.select(held).blocks() if len(b) > 1]
+        together = {name for block in blocks for name in block}
+        return [[name] for name in rest if name not in together] + blocks
+
+    def _combine(self, raw, targets):
+        """Sum of the treated profiles of some targets."""
+        totals = [
+            self._treated(block[0], raw[block[0]])
+            if len(block) == 1
+            else self._block_profiles(block, raw)[0]
+            for block in self._blocks(targets)
+        ]
+        return LatticeProfiles.sum(totals)
 
     def _all_profiles(self):
-        """Treated profiles of every target, and their sum, on a lattice fine enough for it."""
+        """Profiles on a lattice fine enough for their sum.
+
+        Returns
+        -------
+        raw, terms : dict of `LatticeProfiles`
+            By target, J not treated, and its part of the sum (None where an integral over
+            several targets has no parts).
+        total : `LatticeProfiles`
+        """
         if self._profiles is None:
             step = self._coarsest_step()
             while True:
                 parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
                 names = progress(self.targets, "stack", self.show_progress)
-                parts = parallel(delayed(self._target_profiles)(name, step) for name in names)
-                total = LatticeProfiles.sum(parts)
+                raw = parallel(delayed(self._target_profiles)(name, step) for name in names)
+                raw = dict(zip(self.targets, raw, strict=True))
+                terms, totals = {}, []
+                for block in self._blocks(self.targets):
+                    if len(block) == 1:
+                        whole = self._treated(block[0], raw[block[0]])
+                        own = {block[0]: whole}
+                    else:
+                        whole, own = self._block_profiles(block, raw)
+                    terms.update(own)
+                    totals.append(whole)
+                total = LatticeProfiles.sum(totals)
                 needed = step_for_ts(total.largest_ts())
                 if needed >= step:
                     break
                 step = needed
-            self._profiles = dict(zip(self.targets, parts, strict=True)), total
+            self._profiles = raw, terms, total
         return self._profiles
 
     def _as_castro(self, profiles, targets):
@@ -241,9 +390,21 @@ class StackedDMLikelihood:
                     "prior": None if prior is None else prior.to_spec(),
                     "origin": castro.meta.origin,
                 }
+                if name in self.extra_widths[target]:
+                    extra = self.extra_widths[target][name]
+                    contributors[key]["extra_width"] = [extra.err_low, extra.err_high]
+                if self._in_covariance(target):
+                    contributors[key]["jfactor_covariance"] = self._covariance_with(target, targets)
                 notes.extend(n for n in castro.meta.notes if n not in notes)
                 if "stat" in castro.available_quantities:  # absolute, where its scan is 0
                     offset = offset + np.nan_to_num(castro["stat"].data[..., 0, 0])
+        held = [name for name in targets if self._in_covariance(name)]
+        if len(held) > 1:
+            off = np.abs(np.tril(self.jfactor_covariance.select(held).correlation, -1)).max()
+            notes.append(
+                f"J-factors of {', '.join(held)} vary together: covariance [dex2] in contributors, "
+                f"correlations up to {off:.3g}."
+            )
         single = len(targets) == 1
         meta = CastroMetaData(
             target=targets[0] if single else None,
@@ -267,14 +428,15 @@ class StackedDMLikelihood:
         -------
         combined : `CastroMaps`
         """
-        return self._as_castro(self._all_profiles()[1], self.targets)
+        return self._as_castro(self._all_profiles()[2], self.targets)
 
     @property
     def target_maps(self):
         """Result of every target alone, its J treated: dict of `CastroMaps`."""
+        raw = self._all_profiles()[0]
         return {
-            target: self._as_castro(profiles, [target])
-            for target, profiles in self._all_profiles()[0].items()
+            target: self._as_castro(self._treated(target, raw[target]), [target])
+            for target in self.targets
         }
 
     @property
@@ -286,22 +448,29 @@ class StackedDMLikelihood:
         table : `~astropy.table.QTable`
             One row per target, channel and mass: ``ul`` the target's own limit, ``share`` the
             part of the rise of ``stat`` at the combined limit (from the combined best fit) that
-            is the target's, ``ul_without`` the limit of the stack without it (NaN for the only
-            target), ``ts`` its own TS.
+            is the target's (NaN for correlated targets with ``method="marginal"``, which have no
+            parts), ``ul_without`` the limit of the stack without it (NaN for the only target),
+            ``ts`` its own TS.
         """
         combined = self.run()
-        parts, total = self._all_profiles()
+        raw, terms, total = self._all_profiles()
         limit = combined["norm_ul"].data[..., 0, 0] * combined["reference"].data[..., 0, 0]
         best = combined["norm"].data[..., 0, 0] * combined["reference"].data[..., 0, 0]
         rise = delta_stat_upper(self.cl)
         unit = combined["reference"].unit
         shape = limit.shape
+        together = {
+            name for block in self._blocks(self.targets) if len(block) > 1 for name in block
+        }
         rows = []
         for target, own in self.target_maps.items():
-            share = (_read_off(own, limit) - _read_off(own, best)) / rise
+            term = terms[target]
+            share = np.full(shape, np.nan)
+            if term is not None:
+                share = (_read_off(term, limit) - _read_off(term, best)) / rise
             if len(self.targets) > 1:
                 names = [name for name in self.targets if name != target]
-                rest = total.without(parts[target])
+                rest = self._combine(raw, names) if target in together else total.without(term)
                 without = self._as_castro(rest, names).strength_ul
                 ul_without = without.data[..., 0, 0]
             else:
@@ -329,61 +498,11 @@ def _common(values):
     return values[0] if all(v == values[0] for v in values) else None
 
 
-def _split_priors(target, priors):
-    """Prior of the shared shift and the independent rest of each instrument that has one."""
-    kinds = list(priors.values())
-    first = kinds[0]
-    if all(_same_shape(p, first) for p in kinds):
-        return first, {}
-    if not all(p.is_gaussian for p in kinds):
-        raise ValueError(
-            f"target {target!r}: instruments with different J-factor widths need Gaussian (or "
-            "split normal) priors."
-        )
-    low = min(p.err_low for p in kinds)
-    high = min(p.err_high for p in kinds)
-    shared = JFactorPrior(first.log10_jfactor, (low, high))
-    extra = {}
-    for name, p in priors.items():
-        rest = (np.sqrt(p.err_low**2 - low**2), np.sqrt(p.err_high**2 - high**2))
-        if min(rest) > 0:
-            extra[name] = JFactorPrior(p.log10_jfactor, rest)
-        elif max(rest) > 0:
-            raise ValueError(
-                f"target {target!r}: the J-factor width of {name!r} exceeds the shared one on one "
-                "side only; that cannot be split into a shared and an independent part."
-            )
-    return shared, extra
-
-
-def _same_shape(a, b):
-    """True if two priors are the same likelihood of the shift, wherever they are centred."""
-    if a.is_gaussian and b.is_gaussian:
-        return a.err_low == b.err_low and a.err_high == b.err_high
-    grid = np.linspace(*a.support, 41)
-    return bool(np.allclose(a.stat(grid), b.stat(grid)))
-
-
-def _read_off(castro, strength):
+def _read_off(profiles, strength):
     """``stat`` of each (channel, mass) at one strength, shape (channel, mass)."""
-    nodes = castro.norm_axis.center.value
-    reference = castro["reference"].data[..., 0, 0]
-    scan = castro.delta_stat
-    out = np.full(strength.shape, np.nan)
-    for index in np.ndindex(strength.shape):
-        x = strength[index] / reference[index]
-        if np.isfinite(x):
-            out[index] = _interpolate(nodes, scan[index], x)
-    return out
-
-
-def _interpolate(nodes, values, x):
-    if x <= nodes[1]:
-        return values[0] + (values[1] - values[0]) * x / nodes[1]
-    log_nodes = np.log10(nodes[1:])
-    out = np.empty((1, 1))
-    kernels.resample(
-        log_nodes, np.ascontiguousarray(values[None, 1:]), values[:1].copy(),
-        np.array([[np.log10(x)]]), out,
-    )  # fmt: skip
-    return out[0, 0]
+    with np.errstate(divide="ignore"):
+        where = np.log10(strength.reshape(-1, 1)) - profiles.step * profiles.start[:, None]
+    out = np.empty(where.shape)
+    nodes = profiles.step * np.arange(profiles.n_norm)
+    kernels.resample(nodes, profiles.values, profiles.zero, where, out)
+    return out.reshape(strength.shape)

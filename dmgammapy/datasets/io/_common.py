@@ -10,10 +10,12 @@ from .._sed_checks import bin_edges, check_references, scan_lengths
 __all__ = [
     "LOGLIKE_BELOW_MAXIMUM",
     "UNITS",
+    "check_ascii",
     "check_dloglike",
     "header_fields",
     "header_cards",
     "read_bins",
+    "set_cards",
 ]
 
 UNITS = {
@@ -144,3 +146,19 @@ def header_cards(dataset, reference_model=None):
     if reference_model is not None:
         cards.append(("REFMODEL", json.dumps(reference_model.to_dict(full_output=True))))
     return cards
+
+
+def check_ascii(text, what, where):
+    """Refuse text that a FITS file can't hold."""
+    if not str(text).isascii():
+        raise ValueError(
+            f"{where}: FITS holds ASCII text only, but {what} is {text!r}; rename it (for a "
+            "dataset: dataset.copy(name=...)), or write a text format (gadf as .ecsv)."
+        )
+
+
+def set_cards(header, cards, where):
+    """Put the entries of `header_cards` into a FITS header."""
+    for key, value in cards:
+        check_ascii(value, key, where)
+        header[key] = value

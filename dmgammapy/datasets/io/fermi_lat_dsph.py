@@ -2,9 +2,12 @@
 
 Two comment lines, then rows ``emin emax eflux deltaLogLike`` in MeV, MeV and MeV cm-2 s-1, bin by
 bin; ``deltaLogLike`` is +ln L. They come with Ackermann et al. 2015 (PRL 115, 231301), which took
-a power law of index 2 in each of the 24 bins.
+a power law of index 2 in each of the 24 bins. What else a dataset holds and a limit needs (masks,
+interpolation) is written into further comment lines ``# name=value``.
 """
 
+import gzip
+import json
 import re
 
 import astropy.units as u
@@ -19,6 +22,8 @@ DESCRIPTION = "public Fermi-LAT dwarf likelihood, text (emin emax eflux deltaLog
 HEADER = "#[0]emin(MeV) [1]emax(MeV) [2]eflux(MeV/cm^2/s) [3]deltaLogLike"
 COLUMNS = ("emin(MeV)", "emax(MeV)", "eflux(MeV/cm^2/s)", "deltaLogLike")
 N_BINS, N_POINTS = 24, 25
+MASKS = ("mask_safe", "mask_fit")
+EXTRAS = (*MASKS, "interpolation", "instrument", "livetime", "meta")
 
 
 def _column_line(line):
@@ -44,7 +49,7 @@ def identify(source):
 def _rows(source):
     """Numbers and line numbers of the file, and what its comments say."""
     where = source.name
-    rows, lines, names, columns, layout = [], [], [], None, None
+    rows, lines, names, columns, layout, extras = [], [], [], None, None, {}
     for number, line in enumerate(source.text.splitlines(), start=1):
         line = line.strip()
         if not line:
@@ -55,6 +60,8 @@ def _rows(source):
                 names.append(match[1])
             if match := re.match(r"#\s*n_bins\s*=\s*(\d+)\s+n_points\s*=\s*(\d+)", line):
                 layout = int(match[1]), int(match[2])
+            if match := re.match(rf"#\s*({'|'.join(EXTRAS)})\s*=\s*(.*)$", line):
+                extras[match[1]] = _extra(match[1], match[2], f"{where}, line {number}")
             if len(names) > 1:
                 raise ValueError(
                     f"{where}, line {number}: a second target, {names[1]}, begins after "
@@ -86,7 +93,28 @@ def _rows(source):
         )
     if not rows:
         raise ValueError(f"{where}: no rows after the comments; the file is empty or truncated.")
-    return np.array(rows), np.array(lines), names, layout
+    return np.array(rows), np.array(lines), names, layout, extras
+
+
+def _extra(name, text, where):
+    """Value of a comment ``# name=value``."""
+    if name in MASKS:
+        if not re.fullmatch("[01]+", text):
+            raise ValueError(f"{where}: {name} must be one 0 or 1 for each bin, got {text!r}.")
+        return np.array([digit == "1" for digit in text])
+    if name == "livetime":
+        try:
+            return u.Quantity(float(text), "s")
+        except ValueError:
+            raise ValueError(
+                f"{where}: livetime must be a number of seconds, got {text!r}."
+            ) from None
+    if name == "meta":
+        try:
+            return dict(json.loads(text))
+        except (ValueError, TypeError):
+            raise ValueError(f"{where}: meta must be a JSON object, got {text[:60]!r}.") from None
+    return text
 
 
 def _split_bins(rows, lines, where, layout):
@@ -148,7 +176,7 @@ def read(source, n_bins=None, n_points=None, index=2.0):
     if source.kind != "text":
         raise ValueError(f"{source.path}: expected a text file, this is {source.kind}.")
     where = source.name
-    rows, lines, names, said = _rows(source)
+    rows, lines, names, said, extras = _rows(source)
     layout = said or (N_BINS, N_POINTS)
     layout = (n_bins or layout[0], n_points or layout[1])
     table, first_lines = _split_bins(rows, lines, where, layout)
@@ -157,6 +185,12 @@ def read(source, n_bins=None, n_points=None, index=2.0):
         return f"bin from line {first_lines[b]}"
 
     edges = bin_edges(table[:, 0, 0], table[:, 0, 1], where, place)
+    for name in MASKS:
+        if name in extras and len(extras[name]) != len(table):
+            raise ValueError(
+                f"{where}: {name} has {len(extras[name])} digits for {len(table)} bins; give one "
+                "for each bin."
+            )
     eflux, dloglike = table[:, :, 2], table[:, :, 3]
     stat_scan = check_dloglike(eflux, dloglike, where, place, "deltaLogLike")
     ref_eflux = _reference_eflux(eflux, stat_scan)
@@ -170,7 +204,7 @@ def read(source, n_bins=None, n_points=None, index=2.0):
         "ref_dnde": u.Quantity(ref_eflux * dnde_ratio, UNITS["dnde"], copy=False),
         "instrument": "fermi-lat",
         "name": _target_name(source, names),
-    }
+    } | extras
 
 
 def _target_name(source, names):
@@ -212,14 +246,24 @@ def _power_law_ratios(edges, index):
 
 
 def write(dataset, path, checksum=False):
-    """Write a dataset; only energy bins and likelihoods are kept.
+    """Write a dataset: energy bins, likelihoods, masks and how scans are interpolated.
+
+    Not kept are the absolute likelihood, ``ref_npred``, ``reference_model`` and ``energy_ref``;
+    ``ref_flux`` and ``ref_dnde`` become those of the power law that `read` takes. Nothing of this
+    changes a limit, because only datasets whose norms are energy fluxes are accepted.
 
     Parameters
     ----------
     dataset : `SEDLikelihoodDataset`
     path : `~pathlib.Path`
+        A name that ends in ``.gz`` is compressed.
     checksum : bool
         Has no meaning for text.
+
+    Raises
+    ------
+    ValueError
+        If the dataset holds what the format can't and a limit needs.
     """
     if dataset.ref_eflux is None:
         raise ValueError(
@@ -229,6 +273,12 @@ def write(dataset, path, checksum=False):
         raise ValueError(
             f"{path.name}: this format needs the same number of scan points in every bin."
         )
+    if dataset.norm_type != "eflux":
+        raise ValueError(
+            f"{path.name}: this format holds energy fluxes, but norms of dataset "
+            f"{dataset.name!r} are compared by norm_type={dataset.norm_type!r}, which would give "
+            "other limits after reading; set norm_type='eflux' or write the format 'fermipy'."
+        )
     edges = dataset.energy_edges.to_value(UNITS["energy"])
     eflux = dataset.norm_scan * dataset.ref_eflux.to_value(UNITS["eflux"])[:, np.newaxis]
     dloglike = dataset.stat_scan / -2.0 + 0.0
@@ -236,8 +286,28 @@ def write(dataset, path, checksum=False):
     lines = [f"### like_{match[1] if match else dataset.name}.txt", HEADER]
     if eflux.shape != (N_BINS, N_POINTS):
         lines.append(f"# n_bins={eflux.shape[0]} n_points={eflux.shape[1]}")
+    lines += [f"# {name}={text}" for name, text in _written_extras(dataset).items()]
     for b in range(len(eflux)):
         low, high = repr(float(edges[b])), repr(float(edges[b + 1]))
         for x, y in zip(eflux[b], dloglike[b], strict=True):
             lines.append(f"{low:<22} {high:<22} {float(x)!r:<24} {float(y)!r}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    content = ("\n".join(lines) + "\n").encode("utf-8")
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def _written_extras(dataset):
+    """Text by name of what the rows don't say and `read` wouldn't assume."""
+    texts = {}
+    for name in MASKS:
+        mask = getattr(dataset, name)
+        if mask is not None:
+            texts[name] = "".join("1" if used else "0" for used in mask)
+    if dataset.interpolation != "poisson":
+        texts["interpolation"] = dataset.interpolation
+    if dataset.instrument not in (None, "fermi-lat"):
+        texts["instrument"] = dataset.instrument
+    if dataset.livetime is not None:
+        texts["livetime"] = repr(float(dataset.livetime.to_value("s")))
+    if dataset.meta:
+        texts["meta"] = json.dumps(dataset.meta, default=str)
+    return texts

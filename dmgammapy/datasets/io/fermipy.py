@@ -14,6 +14,7 @@ from ._common import (
     header_cards,
     header_fields,
     read_bins,
+    set_cards,
 )
 
 __all__ = ["DESCRIPTION", "identify", "read", "write"]
@@ -133,8 +134,7 @@ def write(dataset, path, layout="modern", checksum=False):
             fits_columns.append(fits.Column(name, kind, unit, array=values))
     table = fits.BinTableHDU.from_columns(fits_columns, name=None if upper else "SED")
     table.header["UL_CONF"] = (0.95, "one-sided, from -2 ln L rising by 2.71")
-    for key, value in header_cards(dataset):
-        table.header[key] = value
+    set_cards(table.header, header_cards(dataset), path.name)
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, checksum=checksum)
 
 

@@ -7,16 +7,20 @@ from astropy.table import Table
 from ...utils import atomic_path
 from ._common import (
     UNITS,
+    check_ascii,
     check_dloglike,
     header_cards,
     header_fields,
     read_bins,
+    set_cards,
 )
 from ._source import SEDFile
 from .fermipy import DEFAULT_UNITS, PHOTON_UNITS
 
 __all__ = ["DESCRIPTION", "castro_rows", "identify", "read", "write", "write_castro"]
 
+SHARED_CARDS = ("INSTRUME", "NORMTYPE", "INTERP")  # one for all rows, or one can't be written
+ROW_CARDS = ("LIVETIME", "DMMETA", "REFMODEL")  # columns, where rows differ
 DESCRIPTION = "fermipy castro or TS cube, FITS (HDUs EBOUNDS and SCANDATA, one row per target)"
 
 
@@ -162,9 +166,22 @@ def read(source, row=None, target=None, allow_failed=False):
     for name in ("mask_safe", "mask_fit"):
         if name in scans:
             fields[name] = scans.flags(name)[row]
-    fields |= header_fields(scans.header, "fermi-lat")
+    if "ref_npred" in scans:
+        fields["ref_npred"] = scans.values("ref_npred", ndim=2)[row]
+    fields |= header_fields(_row_header(scans, row), "fermi-lat")
     fields["name"] = found or f"{source.stem}_{row}"
     return fields
+
+
+def _row_header(scans, row):
+    """Header entries that hold for one row."""
+    header = dict(scans.header)
+    for key in ROW_CARDS:
+        if key.lower() in scans:
+            value = scans.raw(key.lower())[row]
+            text = str(value).strip()
+            header[key] = None if text in ("", "nan") else text
+    return header
 
 
 def write(dataset, path, checksum=False):
@@ -185,7 +202,8 @@ def write_castro(datasets, path, overwrite=False):
     Raises
     ------
     ValueError
-        If energy bins, references or the number of scan points differ.
+        If energy bins, references, the number of scan points, instrument, ``norm_type`` or
+        interpolation differ, or only some datasets have ``stat``.
     """
     with atomic_path(path, overwrite) as temporary:
         _write(list(datasets), temporary, checksum=False)
@@ -203,13 +221,19 @@ def _write(datasets, path, checksum):
                 f"{first.norm_scan.shape} and {dataset.norm_scan.shape}; one castro file needs "
                 "equal ones."
             )
-        for quantity in ("energy_edges", "ref_flux", "ref_eflux", "ref_dnde"):
+        for quantity in ("energy_edges", "energy_ref", "ref_flux", "ref_eflux", "ref_dnde"):
             a, b = getattr(first, quantity), getattr(dataset, quantity)
             if (a is None) != (b is None) or (a is not None and not np.array_equal(a, b)):
                 raise ValueError(
                     f"Datasets {first.name!r} and {dataset.name!r} differ in {quantity}; one "
                     "castro file needs equal ones."
                 )
+        if (dataset.stat is None) != (first.stat is None):
+            has, lacks = (dataset, first) if first.stat is None else (first, dataset)
+            raise ValueError(
+                f"Dataset {has.name!r} has stat, the absolute likelihood, and {lacks.name!r} has "
+                "not; one castro file needs it of all or of none. Write two files."
+            )
     edges = first.energy_edges.to_value(UNITS["energy"])
     n_bins, n_points = first.norm_scan.shape
     bounds = [
@@ -223,7 +247,11 @@ def _write(datasets, path, checksum):
         if reference is not None:
             values = reference.to_value(UNITS[name])
             bounds.append(fits.Column(f"REF_{name.upper()}", "D", PHOTON_UNITS[name], array=values))
-    if first.ref_npred is not None:
+    npreds = [d.ref_npred for d in datasets]
+    same_npred = all(
+        npred is not None and np.array_equal(npred, npreds[0], equal_nan=True) for npred in npreds
+    )
+    if same_npred:
         bounds.append(fits.Column("REF_NPRED", "D", array=first.ref_npred))
     per_bin = {
         "ts": [d.ts for d in datasets],
@@ -232,8 +260,18 @@ def _write(datasets, path, checksum):
     }
     errors = [d.norm_errors() for d in datasets]
     per_bin["norm_err"] = [np.where(np.isfinite(n), 0.5 * (n + p), p) for n, p in errors]
-    if all(d.stat is not None for d in datasets):
+    if not same_npred and any(npred is not None for npred in npreds):
+        missing = [d.name for d in datasets if d.ref_npred is None]
+        if missing:
+            raise ValueError(
+                f"Datasets {', '.join(missing)} have no ref_npred where others have; one castro "
+                "file needs it of all or of none. Write two files."
+            )
+        per_bin["ref_npred"] = npreds
+    if first.stat is not None:
         per_bin["loglike"] = [d.stat / -2.0 + 0.0 for d in datasets]
+    for name in names:
+        check_ascii(name, "the name of a dataset", path.name)
     scans = [fits.Column("target", f"{max(map(len, names))}A", array=names)]
     for name, rows in per_bin.items():
         scans.append(fits.Column(name, f"{n_bins}D", dim=f"({n_bins})", array=np.array(rows)))
@@ -249,25 +287,34 @@ def _write(datasets, path, checksum):
             rows = [np.ones(n_bins, bool) if mask is None else mask for mask in masks]
             dim = f"({n_bins})"
             scans.append(fits.Column(name, f"{n_bins}L", dim=dim, array=np.array(rows)))
+    cards, columns = _cards(datasets)
+    for key, values in columns.items():
+        for value in values:
+            check_ascii(value, key, path.name)
+        kind = "D" if key == "LIVETIME" else f"{max(map(len, values))}A"
+        scans.append(fits.Column(key.lower(), kind, array=values))
     scan_hdu = fits.BinTableHDU.from_columns(scans, name="SCANDATA")
-    for key, value in _shared_cards(datasets):
-        scan_hdu.header[key] = value
+    set_cards(scan_hdu.header, cards, path.name)
     bounds_hdu = fits.BinTableHDU.from_columns(bounds, name="EBOUNDS")
     fits.HDUList([fits.PrimaryHDU(), scan_hdu, bounds_hdu]).writeto(path, checksum=checksum)
 
 
-def _shared_cards(datasets):
-    """Header entries that hold for all rows; others would speak for the wrong target."""
+def _cards(datasets):
+    """Header entries that hold for all rows, and columns of those that differ."""
     cards = [dict(header_cards(dataset)) for dataset in datasets]
-    for key in ("INSTRUME", "NORMTYPE"):
-        values = {card.get(key) for card in cards}
-        if len(values) > 1:
-            raise ValueError(
-                f"One castro file needs datasets of one {key.lower()}, got "
-                f"{sorted(map(str, values))}."
-            )
-    return [
-        (key, value)
-        for key, value in cards[0].items()
-        if key != "SRCNAME" and all(card.get(key) == value for card in cards)
-    ]
+    for key in SHARED_CARDS:
+        for dataset, card in zip(datasets, cards, strict=True):
+            if card.get(key) != cards[0].get(key):
+                raise ValueError(
+                    f"One castro file needs datasets of one {key.lower()}, but "
+                    f"{datasets[0].name!r} has {cards[0].get(key)!r} and {dataset.name!r} has "
+                    f"{card.get(key)!r}. Write two files."
+                )
+    columns = {}
+    for key in ROW_CARDS:
+        values = [card.get(key) for card in cards]
+        if any(value != values[0] for value in values):
+            empty = np.nan if key == "LIVETIME" else ""
+            columns[key] = [empty if value is None else value for value in values]
+    shared = [(key, value) for key, value in cards[0].items() if key not in ("SRCNAME", *columns)]
+    return shared, columns

@@ -13,7 +13,7 @@ from astropy.table import Table
 from .._sed_checks import check_scans
 from .._sed_estimates import common_norms
 from .._sed_flux_points import common_reference, is_template
-from ._common import UNITS, check_stat, header_cards, header_fields, read_bins, row_place
+from ._common import UNITS, check_stat, header_cards, header_fields, read_bins, row_place, set_cards
 from .fermipy import fields_from_table
 
 __all__ = ["DESCRIPTION", "identify", "read", "write"]
@@ -156,6 +156,5 @@ def write(dataset, path, n_points=200, checksum=False):
         return
     hdu = fits.table_to_hdu(table)
     hdu.name = "FLUXPOINTS"
-    for key, value in cards:
-        hdu.header[key] = value
+    set_cards(hdu.header, cards, path.name)
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, checksum=checksum)
