@@ -148,8 +148,8 @@ def evaluate(theta, problem, gradient, hessian):
 
 
 @jit
-def _newton_step(gradient, hessian, free, step):
-    """Solve for the Newton step of the free norms; the others stay. False if singular."""
+def _solve(gradient, hessian, free, step):
+    """Newton step of the ``free`` norms by Cholesky; the others get 0."""
     n = 0
     index = np.empty(free.size, np.int64)
     for k in range(free.size):
@@ -157,16 +157,11 @@ def _newton_step(gradient, hessian, free, step):
         if free[k]:
             index[n] = k
             n += 1
-    if n == 0:
-        return True
-    # Cholesky of the matrix scaled to unit diagonal
+    # the matrix scaled to unit diagonal
     scale = np.empty(n)
     lower = np.zeros((n, n))
     for i in range(n):
-        diagonal = hessian[index[i], index[i]]
-        if diagonal <= 0:
-            return False
-        scale[i] = 1 / np.sqrt(diagonal)
+        scale[i] = 1 / np.sqrt(hessian[index[i], index[i]])
     x = np.empty(n)
     for i in range(n):
         for j in range(i + 1):
@@ -176,9 +171,7 @@ def _newton_step(gradient, hessian, free, step):
             for m in range(j):
                 value -= lower[i, m] * lower[j, m]
             if i == j:
-                if value <= 1e-15:
-                    value = 1e-15
-                lower[i, i] = np.sqrt(value)
+                lower[i, i] = np.sqrt(max(value, 1e-15))
             else:
                 lower[i, j] = value / lower[j, j]
     for i in range(n):
@@ -193,12 +186,66 @@ def _newton_step(gradient, hessian, free, step):
         x[i] = value / lower[i, i]
     for i in range(n):
         step[index[i]] = x[i] * scale[i]
-    return True
+
+
+@jit
+def _bounded_step(theta, gradient, hessian, active, lower, upper, move):
+    """Minimise the quadratic model within the bounds by an active-set method; fills ``move``."""
+    k_max = theta.size
+    loose = np.empty(k_max, np.bool_)
+    slope = np.empty(k_max)
+    step = np.empty(k_max)
+    for k in range(k_max):
+        move[k] = 0.0
+        at_lower = theta[k] <= lower[k] and gradient[k] >= 0
+        at_upper = theta[k] >= upper[k] and gradient[k] <= 0
+        loose[k] = active[k] and not at_lower and not at_upper
+    for _ in range(8 * k_max + 20):
+        for k in range(k_max):
+            slope[k] = gradient[k]
+            for j in range(k_max):
+                slope[k] += hessian[k, j] * move[j]
+        _solve(slope, hessian, loose, step)
+        length, block = 1.0, -1
+        for k in range(k_max):
+            if loose[k] and step[k] < 0 and theta[k] + move[k] + step[k] < lower[k]:
+                reach = (lower[k] - theta[k] - move[k]) / step[k]
+                if reach < length:
+                    length, block = max(reach, 0.0), k
+            elif loose[k] and step[k] > 0 and theta[k] + move[k] + step[k] > upper[k]:
+                reach = (upper[k] - theta[k] - move[k]) / step[k]
+                if reach < length:
+                    length, block = max(reach, 0.0), k
+        for k in range(k_max):
+            if loose[k]:
+                move[k] += length * step[k]
+        if block >= 0:
+            edge = lower[block] if step[block] < 0 else upper[block]
+            move[block] = edge - theta[block]
+            loose[block] = False
+            continue
+        # at the minimum of this face: does a bound hold what wants to leave it?
+        worst, release = 0.0, -1
+        for k in range(k_max):
+            if active[k] and not loose[k]:
+                value = gradient[k]
+                for j in range(k_max):
+                    value += hessian[k, j] * move[j]
+                at_upper = theta[k] + move[k] >= upper[k]
+                pull = value if at_upper else -value
+                if upper[k] <= lower[k]:
+                    pull = 0.0
+                pull /= np.sqrt(hessian[k, k])
+                if pull > worst + 1e-10:
+                    worst, release = pull, k
+        if release < 0:
+            break
+        loose[release] = True
 
 
 @jit
 def minimise(theta, free, lower, upper, problem, tolerance, max_iter):
-    """Minimise -2 ln L by Newton steps projected on the bounds; ``theta`` (K,) is changed.
+    """Minimise -2 ln L within bounds by Newton's method; ``theta`` (K,) is changed.
 
     Parameters
     ----------
@@ -230,25 +277,21 @@ def minimise(theta, free, lower, upper, problem, tolerance, max_iter):
         stat = evaluate(theta, problem, gradient, hessian)
         flat = False
         for k in range(k_max):
-            at_lower = theta[k] <= lower[k] and gradient[k] >= 0
-            at_upper = theta[k] >= upper[k] and gradient[k] <= 0
-            active[k] = free[k] and not at_lower and not at_upper
+            active[k] = free[k]
             if active[k] and hessian[k, k] <= 0:
                 # no data holds it: the linear term drives it to its bound
-                flat = True
                 active[k] = False
-                if gradient[k] > 0 and lower[k] > -np.inf:
-                    theta[k] = lower[k]
-                elif gradient[k] < 0 and upper[k] < np.inf:
-                    theta[k] = upper[k]
-                elif gradient[k] != 0:
-                    return stat, -1
-                else:
-                    flat = False
+                if gradient[k] > 0 and theta[k] > lower[k]:
+                    if lower[k] == -np.inf:
+                        return stat, -1
+                    theta[k], flat = lower[k], True
+                elif gradient[k] < 0 and theta[k] < upper[k]:
+                    if upper[k] == np.inf:
+                        return stat, -1
+                    theta[k], flat = upper[k], True
         if flat:
             continue
-        if not _newton_step(gradient, hessian, active, step):
-            return stat, -1
+        _bounded_step(theta, gradient, hessian, active, lower, upper, step)
         decrement = 0.0
         for k in range(k_max):
             decrement -= gradient[k] * step[k]
