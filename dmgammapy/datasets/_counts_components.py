@@ -27,6 +27,7 @@ class Component:
     model: object
     parameter: object | None
     nonlinear: list
+    own: object | None = None  # the norm in this model, where datasets have models of their own
     response: object | None = None
 
     @property

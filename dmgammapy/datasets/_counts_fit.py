@@ -69,10 +69,11 @@ class CountsFit:
             parameter.value = value
         matrix = np.array(models.covariance.data)
         place = {id(p): i for i, p in enumerate(models.covariance.parameters)}
-        index = [place[id(p)] for p in self.parameters]
+        mine = [i for i, p in enumerate(self.parameters) if id(p) in place]
+        index = [place[id(self.parameters[i])] for i in mine]
         matrix[index, :] = 0.0
         matrix[:, index] = 0.0
-        matrix[np.ix_(index, index)] = self.covariance
+        matrix[np.ix_(index, index)] = self.covariance[np.ix_(mine, mine)]
         models.covariance = matrix
 
     def __repr__(self):

@@ -25,6 +25,7 @@ __all__ = ["evaluate", "minimise", "on_off_slopes", "profile", "solve_level", "s
 
 TRUNCATION = 1e-25  # Gammapy's lower end of expected counts
 LOG_TRUNCATION = np.log(TRUNCATION)
+FAR = 1e15  # a norm that runs beyond has nothing to hold it
 jit = nb.njit(cache=True, nogil=True, fastmath=False)
 
 
@@ -279,16 +280,16 @@ def minimise(theta, free, lower, upper, problem, tolerance, max_iter):
         for k in range(k_max):
             active[k] = free[k]
             if active[k] and hessian[k, k] <= 0:
-                # no data holds it: the linear term drives it to its bound
+                # straight here: go to the bound, or far enough to see a bend
                 active[k] = False
+                move = max(abs(theta[k]), 1 / max(abs(gradient[k]), 1e-300))
+                if abs(theta[k]) > FAR:
+                    return stat, -1
                 if gradient[k] > 0 and theta[k] > lower[k]:
-                    if lower[k] == -np.inf:
-                        return stat, -1
-                    theta[k], flat = lower[k], True
+                    theta[k] = lower[k] if lower[k] > -np.inf else theta[k] - move
+                    flat = True
                 elif gradient[k] < 0 and theta[k] < upper[k]:
-                    if upper[k] == np.inf:
-                        return stat, -1
-                    theta[k], flat = upper[k], True
+                    theta[k], flat = min(theta[k] + move, upper[k]), True
         if flat:
             continue
         _bounded_step(theta, gradient, hessian, active, lower, upper, step)

@@ -2,7 +2,7 @@
 
 import astropy.units as u
 import numpy as np
-from gammapy.datasets import Datasets, MapDataset
+from gammapy.datasets import MapDataset
 from gammapy.modeling.models import FoVBackgroundModel
 
 from . import _counts_kernels as kernels
@@ -123,7 +123,7 @@ class CountsLikelihood:
                     f"or spectrum datasets, got {type(dataset).__name__}."
                 )
         name = find_source(datasets, source)
-        if Datasets(datasets).models._penalties:
+        if any(dataset.models._penalties for dataset in datasets):
             raise ValueError(
                 "the models have penalties between parameters, which this likelihood lacks: use "
                 "gammapy.modeling.Fit, or correlate J-factors in StackedDMLikelihood."
@@ -133,14 +133,16 @@ class CountsLikelihood:
         for i, dataset in enumerate(datasets):
             for model in dataset.models:
                 component = make_component(i, model, model.name == name, free, position)
-                if component.parameter is not None and model.name == name:
+                if model.name == name:
                     if parameters[0] is None:
                         parameters[0] = component.parameter
-                    elif parameters[0] is not component.parameter:
+                    elif component.parameter.value != parameters[0].value:
                         raise ValueError(
-                            f"the datasets hold different models named {name!r}; share one model "
-                            "or its parameter."
+                            f"dataset {dataset.name!r}: {name}.{component.parameter.name} is "
+                            f"{component.parameter.value:g}, but {parameters[0].value:g} in "
+                            f"{datasets[0].name!r}; share one model or its parameter."
                         )
+                    component.own, component.parameter = component.parameter, parameters[0]
                 elif component.parameter is not None and not any(
                     p is component.parameter for p in parameters
                 ):
@@ -263,7 +265,8 @@ class CountsLikelihood:
             return terms.clean(npred, what)
         changes = {}
         if component.parameter is not None:
-            changes[component.parameter] = self._references[self._index(component.parameter)]
+            own = component.own or component.parameter
+            changes[own] = self._references[self._index(component.parameter)]
         for parameter in component.nonlinear:
             if values is not None and parameter in values:
                 changes[parameter] = values[parameter]
@@ -551,7 +554,8 @@ class CountsLikelihood:
         ----------
         fit : `CountsFit`
         """
-        fit.to_models(Datasets(self.datasets).models)
+        for dataset in self.datasets:
+            fit.to_models(dataset.models)
 
     def __repr__(self):
         kinds = ", ".join(t.name for t in self._terms)

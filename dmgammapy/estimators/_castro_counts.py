@@ -71,12 +71,30 @@ class CountsCastro:
 
     def likelihood(self, spectrum=None):
         """Likelihood of the datasets with the estimator's background treatment."""
+        self._check_jfactors()
         return CountsLikelihood.from_datasets(
             self.datasets,
             source=self.estimator.source,
             free=self.estimator.free_background,
             spectrum=spectrum,
         )
+
+    def _check_jfactors(self):
+        """One J-factor for all datasets, since their counts are added before it is treated."""
+        name = find_source(self.datasets, self.estimator.source)
+        seen = {}
+        for dataset in self.datasets:
+            spectral = next(m for m in dataset.models if m.name == name).spectral_model
+            if getattr(spectral, "process", None) is not None:
+                factor = self._factor(spectral)
+                prior = None if factor.prior is None else str(factor.prior.to_spec())
+                seen.setdefault((factor.value, prior), []).append(dataset.name)
+        if len(seen) > 1:
+            values = {names[0]: key[0] for key, names in seen.items()}
+            raise ValueError(
+                f"{name}: its datasets differ in J-factor or its prior (log10 J {values}); run them "
+                "one by one and combine them in StackedDMLikelihood, which shares J."
+            )
 
     @cached_property
     def _settings(self):

@@ -25,7 +25,18 @@ NORM_QUANTITIES = ("norm", "norm_err", "norm_errn", "norm_errp", "norm_ul", "nor
 PLAIN_QUANTITIES = ("ts", "stat", "stat_null", "status")
 REQUIRED = ("reference", "stat_scan")
 ZERO_TOLERANCE = 0.01
+ZERO_MATTERS = 0.1  # of stat, by which limits change by some per cent
 ALL_QUANTITIES = (*REQUIRED, *NORM_QUANTITIES, *PLAIN_QUANTITIES)
+
+
+def _listed(rows, channels, masses):
+    """Channels and masses of the rows (channel, mass) that are True."""
+    found = [
+        f"{channel} at {', '.join(f'{m:g}' for m in masses[row].to_value('GeV'))} GeV"
+        for channel, row in zip(channels, rows, strict=True)
+        if row.any()
+    ]
+    return "; ".join(found)
 
 
 def _strength_property(quantity, name, process, doc):
@@ -129,7 +140,8 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         sigmav : `~astropy.units.Quantity`, shape (n_norm,) or (n_channel, n_mass, n_norm)
             Signal strengths, ascending, [cm3 s-1] (decay rates [s-1] for decay). In the second
             form the rows must be proportional to each other. A missing 0 is added; ``stat`` there
-            is the linear continuation of the first two points.
+            is the linear continuation of the first two points. Rows where that is lower than all
+            given points by more than 0.1 are marked as extrapolated.
         stat : array, shape (n_channel, n_mass, n_norm)
             -2 ln L, on any offset.
         masses : `~astropy.units.Quantity`, shape (n_mass,)
@@ -196,7 +208,19 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
                     f"stat at zero signal is extrapolated by up to {np.abs(change).max():.2g} "
                     f"below the first strength ({nodes[0]:.3g} {unit}); TS is uncertain by it.",
                 ]
-            stat = np.concatenate([(stat[..., 0] - change)[..., None], stat], axis=-1)
+            zero = stat[..., 0] - change
+            unsure = stat.min(axis=-1) - zero > ZERO_MATTERS
+            unsure &= ~(np.zeros(expected[:2], bool) if empty is None else np.asarray(empty, bool))
+            if unsure.any():
+                # every limit is relative to a minimum that the table doesn't reach
+                known = u.Quantity(np.inf if extrapolated is None else extrapolated, unit)
+                low = np.minimum(known.to_value(unit), 1e-3 * reference * nodes[0])
+                extrapolated = u.Quantity(np.where(unsure, low, known.to_value(unit)), unit)
+                meta.notes = [
+                    *meta.notes,
+                    f"limits rest on this extrapolation for {_listed(unsure, channels, masses)}.",
+                ]
+            stat = np.concatenate([zero[..., None], stat], axis=-1)
             nodes = np.append(0.0, nodes)
         pivot = 10.0 ** np.round(0.5 * np.log10(nodes[-1] * nodes[1]))
         return cls._from_arrays(

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 DESCRIPTION = "Glory Duck table, text (line 1: log10 J and masses; then sigmav and -2 ln L)"
 GRAMMAR = "<channel>_<target>_<instrument>[_<simulation>].txt"
 
+MOST_EXTRAPOLATED = 1.0  # of stat, from the weakest signal to none
 STAT_NOISE = 1e-15  # what subtracting the minimum of stat leaves
 DOUBLED = ("e", "mu", "tau", "q", "u", "d", "s", "c", "b", "t", "W", "Z", "g", "gamma", "h")
 GLORYDUCK_CHANNELS = {name: 2 * name for name in DOUBLED}
@@ -168,15 +169,37 @@ def _parse(source):
     empty = check_scan(
         stat, where, lambda mass, norm: f"{place(norm)}, column {mass + 2} ({masses[mass]:g} GeV)"
     )
+    _check_weak_end(stat, strength, masses, where)
     return {
         "log10_jfactor": log10_jfactor, "masses": masses, "strength": strength, "stat": stat,
         "empty": empty, "where": source.name,
     }  # fmt: skip
 
 
+def _check_weak_end(stat, strength, masses, where):
+    """Refuse a table whose weakest signals are missing: its minimum would be a guess."""
+    if strength[0] == 0:
+        return
+    zero = stat[:, 0] - strength[0] * (stat[:, 1] - stat[:, 0]) / (strength[1] - strength[0])
+    below = stat.min(axis=1) - zero
+    mass = int(np.argmax(below))
+    if below[mass] > MOST_EXTRAPOLATED:
+        raise ValueError(
+            f"{where}: the weakest signal of the table, {strength[0]:.3g}, is so strong that stat "
+            f"would fall by another {below[mass]:.2g} down to no signal ({masses[mass]:g} GeV); is "
+            "the file cut off? Add rows of weaker signals, or use CastroMaps.from_scan, which "
+            "extrapolates and marks such limits."
+        )
+
+
 def _numbers(source):
     """All numbers of a text file with equally long lines, array (n_lines, n_columns)."""
     lines = source.text.rstrip().splitlines()
+    if not source.text.endswith(("\n", "\r")):
+        raise ValueError(
+            f"{source.path}, line {len(lines)}: the last line has no end, so its last number may "
+            "be cut off; get the file again, or add a newline if it is complete."
+        )
     rows = [line.split() for line in lines]
     n_columns = len(rows[0])
     if n_columns < 2:
