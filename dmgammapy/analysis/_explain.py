@@ -54,6 +54,8 @@ def _message(error, model, loc):
         suggestion = f"; did you mean {hint!r}?" if hint else ""
         return f"must be {expected}, got {value!r}{suggestion}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
+        if value is None:
+            return "the section is empty; leave its key out for the defaults, or fill it"
         return f"expected 'key: value' pairs, got {value!r}"
     text = re.sub(r"^Input should be ", "must be ", error["msg"])
     return f"{text[0].lower()}{text[1:]}, got {value!r}"

@@ -2,6 +2,7 @@
 
 import glob
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ._yaml import ConfigError, nearest
 __all__ = [
     "DatasetFiles",
     "missing_jfactor",
+    "named_targets",
     "read_dataset",
     "read_published",
     "read_scan_spectra",
@@ -135,11 +137,23 @@ def _with_override(config, target):
     return target.copy(**given)
 
 
+def named_targets(config):
+    """Names of the targets that the configuration itself names, not just their roster."""
+    section = config.targets
+    listed = [*(section.names or ()), *(section.select or ())]
+    names = {text.partition(":")[0] for text in listed if not re.search(r"[*?\[]", text)}
+    return names | set(config.jfactor.targets)
+
+
 def missing_jfactor(target, process, method):
     """Why a target can't be used, or None."""
     value, width = _factor_keys(process)
     if not target.has_jfactor(process):
-        return f"no {value} in {_source(target)}; give it under jfactor.targets.{target.name}"
+        versions = _versions_with(target, process)
+        choose = f"choose a version that has it, {', '.join(versions)}, or " if versions else ""
+        return (
+            f"no {value} in {_source(target)}; {choose}give it under jfactor.targets.{target.name}"
+        )
     err = getattr(target, width)
     if method != "fixed" and (err is None or not np.all(np.isfinite(err))):
         return (
@@ -147,6 +161,14 @@ def missing_jfactor(target, process, method):
             f"jfactor.targets.{target.name}, or choose method: fixed"
         )
     return None
+
+
+def _versions_with(target, process):
+    """Bundled versions of a target that was named without one and have its factor."""
+    if target.version != "default":
+        return []
+    known = [t for t in Targets.bundled() if t.name == target.name and t.has_jfactor(process)]
+    return [t.key for t in known]
 
 
 def _source(target):
@@ -205,9 +227,9 @@ def read_dataset(config, target, path, names, spectra):
         interpolation=config.interpolation,
         instrument=config.datasets.instrument,
     )
-    said = {name.lower(): name for name in names}.get(dataset.name.lower())
-    if said is not None and said != target.name:
-        raise ValueError(f"{path}: the file says that it is of {said}, not of {target.name}.")
+    said = [name for name in names if _letters(name) == _letters(dataset.name)]
+    if said and target.name not in said:
+        raise ValueError(f"{path}: the file says that it is of {said[0]}, not of {target.name}.")
     dataset.models = target.to_models(
         mass=config.mass_grid[-1],
         channel=config.channels[0],
@@ -215,6 +237,12 @@ def read_dataset(config, target, path, names, spectra):
         spectra=spectra,
     )
     return dataset
+
+
+def _letters(name):
+    """Letters and digits of a name: "Ursa Major II" is ursa_major_II."""
+    plain = unicodedata.normalize("NFKD", name).lower()
+    return re.sub("[^a-z0-9]", "", plain)
 
 
 def read_scan_spectra(config):

@@ -17,7 +17,7 @@ from dmgammapy.spectra import channel_label
 
 from ._explain import explain, place, sentence, validate_inside
 from ._fields import Channel, Mass, Section, Spectra, Width, fail, parse_mass
-from ._yaml import ConfigError, YAMLSource
+from ._yaml import ConfigError, YAMLSource, nearest
 
 __all__ = [
     "AnalysisConfig",
@@ -89,6 +89,17 @@ class DatasetsConfig(Section):
     def _shorthand(cls, value):
         return {"path": value} if isinstance(value, str) else value
 
+    @field_validator("format")
+    @classmethod
+    def _is_known(cls, value):
+        from dmgammapy.datasets.io import SED_FORMATS
+
+        if value is not None and value not in SED_FORMATS:
+            hint = nearest(value, SED_FORMATS)
+            suggestion = f"; did you mean {hint!r}?" if hint else ""
+            raise fail(f"must be one of {', '.join(SED_FORMATS)}, got {value!r}{suggestion}")
+        return value
+
     @field_validator("path")
     @classmethod
     def _has_target(cls, value):
@@ -137,7 +148,7 @@ class JFactorOverride(Section):
     @field_validator("log10_jfactor", "log10_dfactor")
     @classmethod
     def _is_log(cls, value):
-        if value is not None and not 0 < value < 100:
+        if value is not None and not 5 < value < 35:
             raise fail(f"expected log10 of the factor, for example 18.8, got {value:g}")
         return value
 
@@ -175,6 +186,10 @@ class PlotsConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _shorthand(cls, value):
+        if isinstance(value, str):
+            raise fail(
+                f"expected true or false (without quotes), or 'key: value' pairs, got {value!r}"
+            )
         return {"enabled": value} if isinstance(value, bool) else value
 
     @field_validator("published", mode="before")

@@ -15,6 +15,7 @@ from ._figures import write_figures
 from ._inputs import (
     DatasetFiles,
     missing_jfactor,
+    named_targets,
     read_dataset,
     read_published,
     read_scan_spectra,
@@ -29,6 +30,7 @@ __all__ = ["DMAnalysis"]
 log = logging.getLogger(__name__)
 
 DEFAULT_OUTPUT = "results"
+GO_ON = "To go on without such targets set execution: {on_error: skip}."
 
 
 class DMAnalysis:
@@ -167,24 +169,38 @@ class DMAnalysis:
         return self.combined
 
     def read_targets(self):
-        """Choose targets and find their files; fills ``targets``, ``skipped``, ``files``."""
+        """Choose targets and find their files; fills ``targets``, ``skipped``, ``files``.
+
+        Raises
+        ------
+        ConfigError
+            If no target can be used, or one that the configuration names has no file or no J
+            (unless ``execution: {on_error: skip}``).
+        """
         config = self.config
         chosen, self.skipped = read_targets(config)
         self._names = [t.name for t in chosen] + list(self.skipped)
         pattern = DatasetFiles(config.resolve(config.datasets.path, ("datasets", "path")))
         self.unused_files = pattern.unused(self._names)
         self.targets, self.files = [], {}
+        named = named_targets(config)
+        missing = {}
         for target in chosen:
             path = pattern.path(target.name)
             reason = missing_jfactor(target, config.process, config.jfactor.method)
             if not path.is_file():
                 reason = f"no file {path}"
             if reason:
-                self.skipped[target.name] = reason
+                missing[target.name] = self.skipped[target.name] = reason
             else:
                 self.targets.append(target)
                 self.files[target.name] = path
         self._require_targets()
+        reasons = [f"target {name}: {why}" for name, why in missing.items() if name in named]
+        if reasons and config.execution.on_error == "stop":
+            raise config.error(("targets",), "\n".join([*reasons, GO_ON]))
+        for name, why in missing.items():
+            log.warning("target %s is skipped: %s", name, why)
 
     def _require_targets(self):
         if not self.targets:
@@ -196,16 +212,14 @@ class DMAnalysis:
     def read_datasets(self):
         """Read the likelihoods; fills ``datasets``."""
         self.datasets, read = [], []
+        spectra = self.spectra  # whose errors are about no target
         for target in self.targets:
             path = self.files[target.name]
             try:
-                dataset = read_dataset(self.config, target, path, self._names, self.spectra)
+                dataset = read_dataset(self.config, target, path, self._names, spectra)
             except (ValueError, OSError, KeyError) as error:
                 if self.config.execution.on_error == "stop":
-                    raise ValueError(
-                        f"target {target.name}: {error}\nTo go on without such targets set "
-                        "execution: {on_error: skip}."
-                    ) from error
+                    raise ValueError(f"target {target.name}: {error}\n{GO_ON}") from error
                 log.warning("target %s is skipped: %s", target.name, error)
                 self.skipped[target.name] = str(error)
                 del self.files[target.name]

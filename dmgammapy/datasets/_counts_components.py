@@ -29,6 +29,19 @@ class Component:
     nonlinear: list
     own: object | None = None  # the norm in this model, where datasets have models of their own
     response: object | None = None
+    spectrum: object | None = None
+
+    def spectrum_with(self, values):
+        """Own copy of the spectral model, with these values of the model's parameters."""
+        if self.spectrum is None:
+            self.spectrum = self.model.spectral_model.copy()
+        for parameter, value in values.items():
+            for mine, its in zip(
+                self.model.spectral_model.parameters, self.spectrum.parameters, strict=True
+            ):
+                if mine is parameter:
+                    its.value = value
+        return self.spectrum
 
     @property
     def is_spectral(self):

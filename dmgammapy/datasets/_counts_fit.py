@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+from astropy.table import Table
+from scipy.optimize import minimize
 
 from . import _counts_kernels as kernels
 from ._counts_models import prior_value
@@ -11,8 +13,9 @@ from ._counts_scan import minimise_problem
 
 __all__ = ["CountsFit", "FitState", "fit_likelihood"]
 
-MAX_OUTER = 60
-STAT_TOLERANCE = 1e-7
+MAX_OUTER = 12
+MAX_QUASI_NEWTON = 300
+STAT_TOLERANCE = 1e-6
 STEP_OF_ERROR = 0.1  # finite differences, in standard deviations
 
 
@@ -56,6 +59,13 @@ class CountsFit:
         """Standard deviations by name, dict; NaN for a parameter at its bound."""
         sigma = np.sqrt(np.diag(self.covariance))
         return dict(zip(self.names, np.where(sigma > 0, sigma, np.nan).tolist(), strict=True))
+
+    def to_table(self):
+        """Values and errors as `~astropy.table.Table` with the columns name, value, error, unit."""
+        units = [str(parameter.unit) for parameter in self.parameters]
+        values = list(self.values.values())
+        errors = list(self.errors.values())
+        return Table([self.names, values, errors, units], names=["name", "value", "error", "unit"])
 
     def to_models(self, models):
         """Write values, errors and covariance into models.
@@ -268,10 +278,45 @@ class FitState:
             if stat_before - self.stat < STAT_TOLERANCE:
                 self.likelihood._assemble(self._changes(self.values))
                 return iteration
-        raise RuntimeError(
-            f"the fit did not converge in {MAX_OUTER} iterations; free fewer of "
-            f"{[self.likelihood._name(p) for p in self.others]} or start nearer."
-        )
+        # far from the data, where the linearised problem says little about the curvature
+        return MAX_OUTER + self._quasi_newton()
+
+    def _quasi_newton(self):
+        """Minimise the profile over the norms by L-BFGS; returns the number of iterations."""
+        scale = np.where(self.steps > 0, self.steps, 1.0) / STEP_OF_ERROR
+
+        def profile(x):
+            values = np.clip(x * scale, self.lower, self.upper)
+            norms, stat = self.solve_norms(values)
+            return stat, self._gradient(norms, values) * scale
+
+        bounds = list(zip(self.lower / scale, self.upper / scale, strict=True))
+        result = minimize(
+            profile, self.values / scale, jac=True, method="L-BFGS-B", bounds=bounds,
+            options={"ftol": 1e-14, "gtol": 1e-5, "maxiter": MAX_QUASI_NEWTON},
+        )  # fmt: skip
+        if result.nit >= MAX_QUASI_NEWTON:
+            raise RuntimeError(
+                f"the fit did not converge in {MAX_OUTER + result.nit} iterations; free fewer of "
+                f"{[self.likelihood._name(p) for p in self.others]} or start nearer."
+            )
+        self.likelihood._assemble(self._changes(self.values))
+        return result.nit
+
+    def _gradient(self, norms, values):
+        """Derivative of -2 ln L by the other parameters, at norms that minimise it."""
+        likelihood = self.likelihood
+        slopes = likelihood._slopes(norms)
+        out = np.empty(len(self.others))
+        for j, parameter in enumerate(self.others):
+            h = self.steps[j]
+            up, down = values.copy(), values.copy()
+            up[j], down[j] = min(up[j] + h, self.upper[j]), max(down[j] - h, self.lower[j])
+            change = self._weighted(slopes, up, parameter, norms)
+            change -= self._weighted(slopes, down, parameter, norms)
+            change += prior_value(parameter, up[j]) - prior_value(parameter, down[j])
+            out[j] = change / (up[j] - down[j])
+        return out
 
     def _update_steps(self, theta, problem, index, n):
         hessian = np.empty((len(theta), len(theta)))
@@ -348,13 +393,14 @@ class FitState:
                     out[n + j, n + i] += value
         return out
 
-    def _weighted(self, slopes, values, parameter):
+    def _weighted(self, slopes, values, parameter, norms=None):
         """Sum over voxels of slope times prediction of the components of one parameter."""
+        norms = self.norms if norms is None else norms
         total = 0.0
         cubes = self.likelihood._varying(self._changes(values), parameter)
         for slope, columns in zip(slopes, cubes, strict=True):
             for k, column in columns.items():
-                total += float((slope * column).sum()) * (self.norms[k] if k >= 0 else 1.0)
+                total += float((slope * column).sum()) * (norms[k] if k >= 0 else 1.0)
         return total
 
 

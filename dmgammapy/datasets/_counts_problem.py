@@ -100,6 +100,13 @@ class DatasetTerms:
             signal=zero,
         )
 
+    def with_counts(self, counts):
+        """The same with other counts; raises ValueError as `from_dataset`."""
+        counts = np.asarray(counts, dtype=float).reshape(self.counts.shape)
+        used = self.weight > 0
+        self._check(counts, used, self.name, "counts")
+        return replace(self, counts=np.where(used, counts, 0.0), templates=dict(self.templates))
+
     @staticmethod
     def _check(values, used, name, what):
         values = values[used]

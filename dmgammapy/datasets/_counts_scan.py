@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _counts_kernels as kernels
 
-__all__ = ["NormScan", "minimise_problem", "profile_at", "scan_problem"]
+__all__ = ["NormScan", "minimise_problem", "scan_problem"]
 
 TOLERANCE = 1e-9  # expected further decrease of -2 ln L
 MAX_ITER = 300
@@ -233,28 +233,4 @@ def _profile(problem, values, theta_best, free, low, high, what):
         MAX_ITER, norms,
     )  # fmt: skip
     _require(0 if ok else -1, what)
-    return stat
-
-
-def profile_at(state, values, best):
-    """-2 ln L at norms of the signal, all else fitted anew at each, from the best fit outwards.
-
-    Parameters
-    ----------
-    state : `_counts_fit.FitState`
-    values : array, shape (n_points,)
-    best : snapshot of the state to begin with
-
-    Returns
-    -------
-    stat : array, shape (n_points,)
-    """
-    stat = np.empty(len(values))
-    for part in (values >= best.norms[0], values < best.norms[0]):
-        index = np.flatnonzero(part)
-        state.restore(best)
-        for i in index[np.argsort(np.abs(values[index] - best.norms[0]))]:
-            state.hold_at(values[i])
-            state.minimise()
-            stat[i] = state.stat
     return stat

@@ -1,8 +1,11 @@
 """Fast likelihood of Gammapy counts datasets that is linear in norms: `CountsLikelihood`."""
 
+from copy import copy
+
 import astropy.units as u
 import numpy as np
-from gammapy.datasets import MapDataset
+from gammapy.datasets import Datasets, MapDataset
+from gammapy.modeling import Covariance
 from gammapy.modeling.models import FoVBackgroundModel
 
 from . import _counts_kernels as kernels
@@ -78,6 +81,8 @@ class CountsLikelihood:
         self._renderers = renderers
         self._spectrum = None
         self._signal = None
+        self._known_fluxes = {}
+        self._given = None
         self._prior_constants()
 
     # --- construction ------------------------------------------------------------------------
@@ -111,9 +116,8 @@ class CountsLikelihood:
             If the source is missing or not the only one, everything is masked, counts are not
             finite or negative, or a component predicts negative counts.
         """
-        if isinstance(datasets, MapDataset):
-            datasets = [datasets]
-        datasets = list(datasets)
+        given = datasets
+        datasets = [datasets] if isinstance(datasets, MapDataset) else list(datasets)
         if not datasets:
             raise ValueError("CountsLikelihood needs at least one dataset, got none.")
         for dataset in datasets:
@@ -156,6 +160,7 @@ class CountsLikelihood:
         terms = [DatasetTerms.from_dataset(dataset) for dataset in datasets]
         out = cls(datasets, name, terms, components, parameters, references, renderers)
         out._spectrum = spectrum
+        out._given = given if isinstance(given, Datasets) else None
         out._evaluate()
         return out
 
@@ -268,17 +273,31 @@ class CountsLikelihood:
             own = component.own or component.parameter
             changes[own] = self._references[self._index(component.parameter)]
         for parameter in component.nonlinear:
-            if values is not None and parameter in values:
-                changes[parameter] = values[parameter]
-        changed = copy_with(model, changes) if changes else model
+            changes[parameter] = (values or {}).get(parameter, parameter.value)
         if component.nonlinear and component.is_spectral:
             if component.response is None:
                 component.response = renderer.true_response(model)
-            response = component.response
-            npred = response.npred(response.fluxes(changed.spectral_model))
+            npred = component.response.npred(self._fluxes(component, changes))
         else:
+            changed = copy_with(model, changes) if changes else model
             npred = renderer.npred(changed, single_precision=self._as_gammapy(component))
         return terms.clean(npred, what)
+
+    def _fluxes(self, component, changes):
+        """Flux of a component in the true energy bins, with other values of its parameters.
+
+        Datasets that share model and energies share the last result.
+        """
+        edges = component.response.energy_edges
+        values = tuple(changes.values())
+        key = (id(component.model), edges.value.tobytes())
+        known = self._known_fluxes.get(key)
+        if known is not None and known[0] == values:
+            return known[1]
+        spectrum = component.spectrum_with(changes)
+        fluxes = component.response.fluxes(spectrum)
+        self._known_fluxes[key] = (values, fluxes)
+        return fluxes
 
     def _as_gammapy(self, component):
         """Whether to convolve a component as Gammapy does, in single precision.
@@ -520,6 +539,27 @@ class CountsLikelihood:
             for t, cube in zip(self._terms, npred, strict=True)
         )
 
+    def with_counts(self, counts):
+        """Likelihood of other counts, simulated ones for instance, under the same models.
+
+        Parameters
+        ----------
+        counts : list of `~gammapy.maps.Map` or array, shape (n_energy, ny, nx)
+            One for every dataset; ON/OFF data keep their counts OFF.
+
+        Returns
+        -------
+        likelihood : `CountsLikelihood`
+            Shares the predicted counts with this one.
+        """
+        out = copy(self)
+        out._known_fluxes = {}
+        out._terms = [
+            terms.with_counts(getattr(values, "data", values))
+            for terms, values in zip(self._terms, counts, strict=True)
+        ]
+        return out
+
     def scanner(self):
         """Profile the strength of many signals, see `_counts_direct.DirectScanner`."""
         return DirectScanner(self)
@@ -556,6 +596,14 @@ class CountsLikelihood:
         """
         for dataset in self.datasets:
             fit.to_models(dataset.models)
+        if self._given is not None:
+            # Datasets keep a covariance of their own, which Gammapy's Fit sets, too
+            self._given._covariance = None
+            models = self._given.models
+            fit.to_models(models)
+            self._given._covariance = Covariance(
+                models.parameters, np.array(models.covariance.data)
+            )
 
     def __repr__(self):
         kinds = ", ".join(t.name for t in self._terms)

@@ -8,6 +8,7 @@
 - `limits` has the statistics as pure functions.
 """
 
+from ._correlated_covariance import JFactorCovariance
 from .castro import CastroEstimator
 from .castro_cube import CastroCube
 from .castro_maps import CastroMaps
@@ -20,6 +21,7 @@ __all__ = [
     "CastroEstimator",
     "CastroMaps",
     "CastroMetaData",
+    "JFactorCovariance",
     "LimitStatus",
     "StackedDMLikelihood",
 ]

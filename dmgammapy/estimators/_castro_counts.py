@@ -92,8 +92,8 @@ class CountsCastro:
         if len(seen) > 1:
             values = {names[0]: key[0] for key, names in seen.items()}
             raise ValueError(
-                f"{name}: its datasets differ in J-factor or its prior (log10 J {values}); run them "
-                "one by one and combine them in StackedDMLikelihood, which shares J."
+                f"{name}: its datasets differ in J-factor or its prior (log10 J {values}); run "
+                "them one by one and combine them in StackedDMLikelihood, which shares J."
             )
 
     @cached_property
@@ -121,7 +121,18 @@ class CountsCastro:
             reference = PowerLawSpectralModel(index=2, amplitude="1e-12 cm-2 s-1 TeV-1")
         likelihood = self.likelihood(reference)
         edges = self.estimator.energy_edges
-        return reference, likelihood, likelihood.common_edges() * u.GeV if edges is None else edges
+        if edges is None:
+            edges = likelihood.common_edges() * u.GeV
+        flux = _reference_fluxes(reference, edges[:-1], edges[1:])[0]
+        dark = ~(flux.value > 0)
+        if dark.any():
+            first = int(np.argmax(dark))
+            raise ValueError(
+                f"{self.name}: the reference model has no flux from {edges[first]:.4g} to "
+                f"{edges[first + 1]:.4g}; choose energy_edges where it has, or another "
+                "reference_model."
+            )
+        return reference, likelihood, edges
 
     # --- bin by bin --------------------------------------------------------------------------
 
@@ -254,6 +265,11 @@ class CountsCastro:
         notes : list of str
         """
         estimator = self.estimator
+        if estimator.energy_edges is not None or estimator.reference_model is not None:
+            raise ValueError(
+                "energy_edges and reference_model belong to method='bins'; for 'direct', slice the "
+                "datasets by energy or mask them."
+            )
         likelihood = self.likelihood()
         source = self._source_models(likelihood)[0]
         spectral = source.spectral_model

@@ -38,7 +38,7 @@ class JFactorCovariance:
 
     Examples
     --------
-    >>> from dmgammapy.estimators._correlated_covariance import JFactorCovariance
+    >>> from dmgammapy.estimators import JFactorCovariance
     >>> covariance = JFactorCovariance.from_widths({"draco": 0.1, "segue_1": 0.3}, 0.5)
     >>> print(covariance.matrix)
     [[0.01  0.015]

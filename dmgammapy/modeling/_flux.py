@@ -7,7 +7,7 @@ import numpy as np
 from gammapy.modeling import Parameter, Parameters
 from gammapy.modeling.models import SpectralModel
 
-from dmgammapy.spectra import Spectra, channel_label, parse_channel, read_spectra
+from dmgammapy.spectra import LineSpectra, Spectra, channel_label, parse_channel, read_spectra
 
 from .priors import JFactorPrior
 
@@ -127,6 +127,11 @@ class DarkMatterFlux(SpectralModel):
 
     def _dnde(self, energy, strength, log10_factor):
         stretch = 1 + self.redshift
+        if isinstance(self.spectra, LineSpectra):
+            # infinite at one energy, which no number stands for; Gammapy evaluates a model when it
+            # is put on a dataset, and integrates it for predicted counts
+            zeros = u.Quantity(np.zeros(np.shape(energy)), "GeV-1")
+            return self._amplitude(strength, log10_factor) * zeros
         yields = self.spectra.dnde(energy * stretch, self.mass, self.channel, self.process)
         return self._amplitude(strength, log10_factor) * yields
 

@@ -141,12 +141,13 @@ class DarkMatterSpectralModel(DarkMatterFlux):
         Returns
         -------
         dnde : `~astropy.units.Quantity`
-            Flux [cm-2 s-1 GeV-1]; zero below the channel's threshold.
+            Flux [cm-2 s-1 GeV-1]; zero below the channel's threshold. The flux of a line is a delta
+            function, for which this is zero at all energies; its integrals are exact.
 
         Raises
         ------
         ValueError
-            If the mass lies outside of the table, or the spectrum is a line.
+            If the mass lies outside of the table.
         """
         return self._dnde(energy, sigmav, log10_jfactor)
 
@@ -287,12 +288,13 @@ class DarkMatterDecaySpectralModel(DarkMatterFlux):
         Returns
         -------
         dnde : `~astropy.units.Quantity`
-            Flux [cm-2 s-1 GeV-1]; zero below the channel's threshold.
+            Flux [cm-2 s-1 GeV-1]; zero below the channel's threshold. The flux of a line is a delta
+            function, for which this is zero at all energies; its integrals are exact.
 
         Raises
         ------
         ValueError
-            If the mass lies outside of the table, or the spectrum is a line.
+            If the mass lies outside of the table.
         """
         return self._dnde(energy, gamma, log10_dfactor)
 

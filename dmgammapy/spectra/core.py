@@ -170,6 +170,11 @@ class Spectra(ABC):
             Per annihilation or decay; dimensionless, GeV or GeV-1. The axis of a scalar mass or
             channel is dropped. Zero where `is_valid` is False.
 
+        Warns
+        -----
+        UserWarning
+            If bins reach below the energies of a table, so that photons are missing.
+
         Raises
         ------
         ValueError
@@ -190,10 +195,14 @@ class Spectra(ABC):
                     f"energy_ref must have one value for each of the {len(edges) - 1} bins, got "
                     f"shape {np.shape(energy_ref)}."
                 )
+            lowest = _energies(energy_ref, "energy_ref").min()
+            masses = self._table_masses(mass, process).ravel()
+            self._warn_if_cut(lowest, masses, _Selection(self, channel).indices)
             return self.dnde(energy_ref, mass, channel, process)
         select = _Selection(self, channel)
         masses = self._table_masses(mass, process)
         flat = masses.ravel()
+        self._warn_if_cut(edges[0], flat, select.indices)
         weighted = norm_type == "eflux"
         cumulative = self._cumulative(edges, flat, select.indices, weighted)
         values = cumulative[..., :-1] - cumulative[..., 1:]
@@ -240,6 +249,8 @@ class Spectra(ABC):
         select = _Selection(self, channel)
         masses = self._table_masses(mass, process)
         flat = masses.ravel()
+        if low.size:
+            self._warn_if_cut(low.min(), flat, select.indices)
         weighted = norm_type == "eflux"
         edges = np.concatenate([low.ravel(), high.ravel()])
         cumulative = self._cumulative(edges, flat, select.indices, weighted)
@@ -260,6 +271,9 @@ class Spectra(ABC):
     @abstractmethod
     def _cumulative(self, energy, mass, indices, weighted):
         """Give the photons (weighted: their energy in GeV) above each energy, shaped as _dnde."""
+
+    def _warn_if_cut(self, energy, mass, indices):  # noqa: B027
+        """Warn if a spectrum begins above an energy [GeV] for want of values."""
 
     def _table_masses(self, mass, process):
         """Masses of annihilation in GeV, inside of the table."""

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from dmgammapy.utils import SourceFile
+
 from .analytic import BoxSpectra, LineSpectra
 from .core import Spectra
+from .io._grid import GZIP_MAGIC
 from .io.bundled import BUNDLED, read_bundled
 from .io.cosmixs import read_cosmixs
 from .io.dmpipe import read_dmpipe
@@ -48,6 +51,7 @@ def read_spectra(source, format=None):
         - "line": monochromatic photons;
         - "box" or ``{"name": "box", "mass_ratio": 0.9}``: boxes, see `BoxSpectra`;
         - a file with a table of PPPC4DMID, CosmiXs, HDMSpectra, dmpipe, or any table as below;
+          all but HDMSpectra may be compressed by gzip;
         - a table with the columns mass, x, log10x or energy, and channels, whose metadata say
           ``quantity``: "dN/dE", "dN/dx", "dN/dlnx" or "dN/dlog10x";
         - spectra, which are returned as they are.
@@ -93,11 +97,12 @@ def _read_dict(source):
     name = source.pop("name", None)
     if name == "box" and set(source) <= {"mass_ratio"}:
         return BoxSpectra(**source)
-    if name is None and set(source) == {"path", "format"}:
-        return read_spectra(source["path"], source["format"])
+    if name is None and "path" in source and set(source) <= {"path", "format"}:
+        return read_spectra(source["path"], source.get("format"))
     raise ValueError(
         f"Unknown source {({'name': name} if name else {}) | source!r}, expected "
-        "{'name': 'box', 'mass_ratio': ratio} or {'path': path, 'format': format}."
+        "{'name': 'box', 'mass_ratio': ratio} or {'path': path, 'format': format}; the "
+        "format may be left out."
     )
 
 
@@ -141,7 +146,12 @@ def _identify(path):
     """Format of a file, from its first bytes."""
     with path.open("rb") as file:
         start = file.read(4096)
+    packed = start.startswith(GZIP_MAGIC)
+    if packed:
+        start = SourceFile(path).content[:4096]  # all of it, so that damage shows
     if start.startswith(b"\x89HDF"):
+        if packed:
+            raise ValueError(f"{path}: HDF5 can't be read from a gzip file; unpack it.")
         return "hdmspectra"
     if start.startswith(b"SIMPLE"):
         return "dmpipe" if _has_specdata(path) else "table"

@@ -1,5 +1,6 @@
 """Yields tabulated on masses and x = E/m, interpolated in mass at fixed x."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +13,10 @@ __all__ = ["TableSpectra"]
 
 # DMFit's nodes at the masses of the bosons are a little below today's values
 _THRESHOLD_TOLERANCE = 0.002
+# yield, in units of the highest, that counts as none
+_NEGLIGIBLE = 1e-6
+# rounding of log10(x)
+_SAME_X = 1e-9
 
 
 class TableSpectra(Spectra):
@@ -28,6 +33,11 @@ class TableSpectra(Spectra):
 
     If the last node lies less than a step below x = 1 (tables at bin centres), the last segment is
     extended to x = 1 in a line that stops at zero; else the yield is zero above the last node.
+
+    Where the masses of a table begin at different x (the same energies for all masses), the yield
+    of mass m begins at the energy in between, with ``log10x_min`` linear in log(m); what
+    ``dndlog10x`` holds below serves just the interpolation in mass. Integrals that reach below the
+    first value, where photons are missing, give a warning.
 
     A mass of the table is usable for a channel if it isn't below the channel's threshold (within
     0.2 %) and its spectrum isn't empty; nothing is interpolated with a mass that isn't usable.
@@ -51,6 +61,8 @@ class TableSpectra(Spectra):
         `integrate` and not in `dnde`.
     off_shell : tuple of str
         Channels whose spectra hold below the threshold as well. Default is none.
+    log10x_min : array_like, shape (n_mass,), optional
+        Where the values of each mass begin. Default is the first node.
     source, reference : str, optional
         What `read_spectra` takes to make these spectra, and the paper to cite.
 
@@ -80,6 +92,7 @@ class TableSpectra(Spectra):
         mass_interpolation="log",
         line=None,
         off_shell=(),
+        log10x_min=None,
         source=None,
         reference="",
     ):
@@ -91,10 +104,19 @@ class TableSpectra(Spectra):
         shape = (len(self.channels), len(self._masses))
         line = np.zeros(shape) if line is None else np.array(line, dtype=float)
         self._check(log10x, values, line, shape)
+        begin = np.full(shape[1], log10x[0]) if log10x_min is None else np.array(log10x_min, float)
+        if begin.shape != shape[1:] or not np.all((begin >= log10x[0]) & (begin < log10x[-1])):
+            raise ValueError(
+                f"{self.name}: log10x_min must be one value within log10x for each mass, got "
+                f"{begin.tolist()}."
+            )
+        self._begin = begin
         self._log10x, self._values = _close_at_endpoint(log10x, values)
         self._line = line
         self._usable = self._find_usable(off_shell)
-        for array in (self._log10x, self._values, self._line, self._usable):
+        self._cut = self._find_cut()
+        arrays = (self._log10x, self._values, self._line, self._usable, self._begin, self._cut)
+        for array in arrays:
             array.flags.writeable = False
 
     def _check(self, log10x, values, line, shape):
@@ -149,6 +171,13 @@ class TableSpectra(Spectra):
         above = self._masses >= thresholds[:, np.newaxis] * (1 - _THRESHOLD_TOLERANCE)
         return above & (np.any(self._values > 0, axis=-1) | (self._line > 0))
 
+    def _find_cut(self):
+        """Whether each spectrum is not zero where it begins, shape (n_channel, n_mass)."""
+        first = [np.interp(x, self._log10x, np.arange(len(self._log10x))) for x in self._begin]
+        index = np.ceil(np.array(first) - _ROUNDING).astype(int)
+        values = np.take_along_axis(self._values, index[np.newaxis, :, np.newaxis], axis=-1)
+        return values[..., 0] > _NEGLIGIBLE * self._values.max(axis=-1)
+
     @property
     def log10x(self):
         """Nodes in log10(E/m), up to 0, shape (n_x,)."""
@@ -192,9 +221,38 @@ class TableSpectra(Spectra):
         usable = self._usable[indices]
         return (usable[:, lower] | (weight == 1)) & (usable[:, upper] | (weight == 0))
 
+    def _first(self, mass):
+        """log10(x) where the spectrum of each mass begins, shape (n_mass,)."""
+        if np.all(self._begin == self._begin[0]):
+            return np.full(len(mass), self._begin[0])
+        return np.interp(np.log(mass), np.log(self._masses), self._begin)
+
+    def _warn_if_cut(self, energy, mass, indices):
+        first = self._first(mass)
+        missing = np.log10(energy / mass) < first - _SAME_X
+        if not missing.any():
+            return
+        lower, upper, weight = self._neighbours(mass)
+        cut = self._cut[indices]
+        cut = (cut[:, lower] & (weight < 1)) | (cut[:, upper] & (weight > 0))
+        missing &= (cut & self._valid(mass, indices)).any(axis=0)
+        if np.any(missing):
+            worst = int(np.argmax(np.where(missing, first + np.log10(mass), -np.inf)))
+            warnings.warn(
+                f"The spectra {self.name!r} begin at {mass[worst] * 10 ** first[worst]:.4g} GeV "
+                f"for the mass {mass[worst]:.6g} GeV (decay: twice that mass), but yields are "
+                f"wanted from {energy:.4g} GeV: the photons below are missing, and limits come out "
+                "wrong. Extend the table to lower energies (by zeros if there are no photons), or "
+                "leave out these masses or energies.",
+                stacklevel=4,
+            )
+
     def _dnde(self, energy, mass, indices):
         log10x = np.log10(energy / mass[:, np.newaxis])
-        inside = (log10x >= self._log10x[0]) & (log10x <= self._log10x[-1])
+        first = self._first(mass)[:, np.newaxis]
+        inside = (
+            (log10x >= first - _SAME_X) & (log10x >= self._log10x[0]) & (log10x <= self._log10x[-1])
+        )
         index, point = kernels.locate(self._log10x, log10x)
         neighbours = self._neighbours(mass)
         left = self._interpolate(self._values, indices, neighbours, index)
@@ -212,7 +270,8 @@ class TableSpectra(Spectra):
     def _cumulative(self, energy, mass, indices, weighted):
         nodes = self._log10x
         log10x = np.log10(energy / mass[:, np.newaxis])
-        index, point = kernels.locate(nodes, log10x)
+        first = self._first(mass)[:, np.newaxis]
+        index, point = kernels.locate(nodes, np.maximum(log10x, first))
         neighbours = self._neighbours(mass)
         left = self._interpolate(self._values, indices, neighbours, index)
         right = self._interpolate(self._values, indices, neighbours, index + 1)
@@ -225,7 +284,7 @@ class TableSpectra(Spectra):
 
     def _content(self):
         content = (self.mass_interpolation, self._log10x, self._values, self._line, self._usable)
-        return super()._content() + content
+        return super()._content() + content + (self._begin,)
 
     def __reduce__(self):
         # bundled tables travel by name

@@ -1,6 +1,7 @@
 """Checks and conversions of what a target is made of."""
 
 import copy
+import re
 from numbers import Real
 
 import astropy.units as u
@@ -16,10 +17,13 @@ __all__ = [
     "check_real",
     "check_text",
     "check_widths",
+    "looks_like_width",
     "make_position",
 ]
 
-HIGHEST_LOG10 = 100.0  # nothing but a J that is not a logarithm lies above
+# Outside lies what is not a logarithm, the logarithm of one, or in other units. The Galactic
+# centre has about 1e24 GeV2 cm-5 and 1e23 GeV cm-2, faint dwarfs 1e15 and 1e16.
+LOG10_RANGES = {"log10_jfactor": (5.0, 35.0), "log10_dfactor": (5.0, 30.0)}
 LARGEST_WIDTH = 10.0  # dex
 
 
@@ -64,8 +68,12 @@ def check_factor(name, value, unit):
     number = check_real(name, value)
     if not np.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}; use None if it is unknown.")
-    if abs(number) >= HIGHEST_LOG10:
-        raise ValueError(f"{name} must be the log10 of the value in {unit}, got {number:g}.")
+    low, high = LOG10_RANGES[name]
+    if not low < number < high:
+        raise ValueError(
+            f"{name} must be the log10 of the value in {unit}, between {low:g} and {high:g}, got "
+            f"{number:g}. Was a logarithm taken twice or never, or is the unit another one?"
+        )
     return number
 
 
@@ -92,6 +100,11 @@ def _width(name, value):
     if number > LARGEST_WIDTH:
         raise ValueError(f"{name} must be a width in dex, of log10; got {number:g}.")
     return number
+
+
+def looks_like_width(name):
+    """Whether a name that nothing knows sounds like that of an uncertainty."""
+    return bool(re.search(r"sigma|err$|error|uncert|(?<![a-z])(err|sig|std|unc)", name.lower()))
 
 
 def make_position(ra, dec):

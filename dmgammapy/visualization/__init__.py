@@ -4,6 +4,7 @@ Each takes ``ax=None`` (the current axes) and returns the axes. They know nothin
 whose numbers they draw; the ``plot`` methods of those call them.
 """
 
+from .cube import plot_sky_image
 from .likelihood import plot_contributions, plot_likelihood_curves
 from .limits import plot_limits, plot_stat_map
 from .sed import plot_castro, plot_sed_fit
@@ -18,6 +19,7 @@ __all__ = [
     "plot_limits",
     "plot_sed_fit",
     "plot_sky",
+    "plot_sky_image",
     "plot_stat_map",
     "thermal_relic",
 ]

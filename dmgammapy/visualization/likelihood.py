@@ -85,6 +85,7 @@ def plot_likelihood_curves(sigmav, stats, total=None, level=2.7055, ax=None, yma
     if level is not None:
         ax.axhline(level, color=style.GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=0)
     ax.set_xscale("log")
+    ax.set_yscale("linear")  # the current axes may have held something else
     ax.set(xlim=(x[shown][0], x[shown][-1]), ylim=(0, ymax))
     ax.set_xlabel(style.unit_label(style.label_of(style.STRENGTH_LABELS, unit, "Strength"), unit))
     ax.set_ylabel(r"$-2\,\Delta\ln L$")

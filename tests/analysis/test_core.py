@@ -7,11 +7,13 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
+from numpy.testing import assert_allclose
 from scipy.optimize import brentq, minimize_scalar
 
 from dmgammapy.analysis import AnalysisConfig, ConfigError, DMAnalysis
-from dmgammapy.analysis._inputs import DatasetFiles
+from dmgammapy.analysis._inputs import DatasetFiles, read_dataset
 from dmgammapy.analysis.example import EXAMPLE_FOLDER
+from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.spectra import read_spectra
 from dmgammapy.targets import Target, Targets
 
@@ -93,7 +95,7 @@ def test_width_override_and_methods(project, edit):
 
 def test_decay(project, edit):
     """Lifetimes: the limit is one over that of the rate, at twice the mass."""
-    edit("", "process: decay\njfactor: fixed\n")
+    edit("", "process: decay\njfactor: fixed\nexecution: {on_error: skip}\n")
     path = edit("masses: [10 GeV, 100 GeV, 1 TeV]", "masses: [20 GeV, 200 GeV]")
     with pytest.raises(ConfigError, match="no log10_dfactor in ackermann2014_nfw"):
         analyse(path, project / "r")
@@ -192,6 +194,80 @@ def test_file_of_another_target(project, edit):
     shutil.copy(project / "sed_draco.fits", project / "sed_segue_1.fits")
     with pytest.raises(ValueError, match="the file says that it is of draco, not of segue_1"):
         analyse(edit(), project / "r")
+
+
+@pytest.mark.parametrize("label", ["draco", "Draco", " DRACO ", "dra-co", "drácó"])
+def test_spelling_does_not_hide_another_target(project, edit, label):
+    dataset = SEDLikelihoodDataset.read(project / "sed_draco.fits")
+    target = Targets.from_names(["segue_1:ackermann2014_nfw"])[0]
+    dataset.copy(name=label).write(project / "mine.ecsv", format="gadf")
+    config = AnalysisConfig.read(edit())
+    names = ["segue_1", "draco"]
+    with pytest.raises(ValueError, match="says that it is of draco, not of segue_1"):
+        read_dataset(config, target, project / "mine.ecsv", names, read_spectra("pppc4"))
+    # its own name in other words, and names that no target has, are fine
+    for own in ("Segue 1", "segue1", "ΞΞ", "observation 7"):
+        dataset.copy(name=own).write(project / "mine.ecsv", format="gadf", overwrite=True)
+        read_dataset(config, target, project / "mine.ecsv", names, read_spectra("pppc4"))
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        '  names: ["draco:ackermann2014_nfw", "segue_1:ackermann2014_nfw"]\n',
+        "  roster: ackermann2015_dsphs\n  select: [draco, segue_1]\n",
+        "  roster: ackermann2015_dsphs\n  exclude: leo_*\n"
+        "jfactor: {targets: {segue_1: {log10_jfactor: 19}}}\n",
+    ],
+)
+def test_a_target_that_was_named_is_not_dropped(project, targets):
+    (project / "sed_segue_1.fits").unlink()
+    path = project / "config.yaml"
+    rest = "".join(path.read_text().partition("datasets:")[1:])
+    path.write_text(f"targets:\n{targets}{rest}")
+    with pytest.raises(ConfigError) as caught:
+        analyse(path, project / "r")
+    said = str(caught.value)
+    assert f"target segue_1: no file {project / 'sed_segue_1.fits'}" in said
+    assert "execution: {on_error: skip}" in said
+    assert "carina" not in said
+    assert not (project / "r").exists()
+    path.write_text(path.read_text() + "execution: {on_error: skip}\n")
+    analysis = analyse(path, project / "r")
+    assert analysis.skipped["segue_1"] == f"no file {project / 'sed_segue_1.fits'}"
+
+
+def test_a_name_without_version_leads_to_those_with_a_jfactor(project, edit):
+    path = edit("  roster: ackermann2015_dsphs\n", "  names: [draco]\n")
+    edit("  select: [draco, segue_1, ursa_major_II, coma_berenices]\n", "")
+    with pytest.raises(ConfigError) as caught:
+        analyse(path, project / "r")
+    said = str(caught.value)
+    assert "no log10_jfactor in default; choose a version that has it, draco:" in said
+    assert "draco:ackermann2014_nfw" in said
+    (versions,) = re.findall(r"has it, (.*), or give it", said)
+    assert all(t.has_jfactor() for t in Targets.from_names(versions.split(", ")))
+
+
+def test_errors_of_the_spectra_are_about_no_target(project, edit):
+    analysis = DMAnalysis.read(edit("1 TeV]", "1 PeV]"))
+    analysis.read_targets()
+    with pytest.raises(ConfigError, match=r"line 6, key 'masses\[2\]'") as caught:
+        analysis.read_datasets()
+    assert "target" not in str(caught.value)
+
+
+def test_line(project, edit):
+    """Two photons of energy m, so the limit is that of the energy flux in one bin."""
+    path = edit("channels: [b, tau]", "channels: gamma\nspectra: line")
+    analysis = analyse(path, project / "r")
+    dataset, target = analysis.datasets[0], analysis.targets[0]
+    (bin_,) = np.flatnonzero(np.diff(dataset.energy_edges.to_value("GeV") < 100))
+    eflux = (dataset.norm_ul() * dataset.ref_eflux)[bin_]
+    jfactor = 10**target.log10_jfactor * u.Unit("GeV2 cm-5")
+    expected = eflux * 8 * np.pi * (100 * u.GeV) ** 2 / (jfactor * 2 * 100 * u.GeV)
+    value = analysis.castros[0].sigmav_ul.quantity[0, 1, 0, 0]
+    assert_allclose(value.to_value("cm3 s-1"), expected.to_value("cm3 s-1"), rtol=2e-3)
 
 
 def test_no_target_at_all(project, edit):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from dmgammapy.estimators._correlated_covariance import JFactorCovariance
+from dmgammapy.estimators import JFactorCovariance
 
 MATRIX = np.array([[0.04, 0.01, 0], [0.01, 0.09, 0], [0, 0, 0.16]])
 NAMES = ["draco", "segue_1", "carina"]

@@ -6,6 +6,9 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable, Table
+from gammapy.datasets import SpectrumDataset
+from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
+from gammapy.modeling.models import SkyModel
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import quad
 
@@ -169,8 +172,26 @@ def test_line():
     assert_allclose(flux / model.flux_factor, [0, 2 / 1.25, 0])
     eflux = model.energy_flux(70 * u.GeV, 90 * u.GeV)
     assert_allclose(eflux / model.flux_factor, 2 * 100 / 1.25**2 * u.GeV)
-    with pytest.raises(ValueError, match="dN/dE of a line is infinite"):
-        model(80 * u.GeV)
+    # a delta function: zero elsewhere, and infinite where no number is
+    assert_array_equal(model([10, 79, 80, 81] * u.GeV), np.zeros(4) * u.Unit("cm-2 s-1 GeV-1"))
+
+
+def test_line_on_a_counts_dataset():
+    """Predicted counts are exposure times the flux of both photons, in the bin of the line."""
+    axis = MapAxis.from_energy_bounds("10 GeV", "1 TeV", 8)
+    geom = RegionGeom.create("icrs;circle(0,0,1)", axes=[axis])
+    true = RegionGeom.create("icrs;circle(0,0,1)", axes=[axis.rename("energy_true")])
+    dataset = SpectrumDataset(
+        counts=RegionNDMap(geom, 0.0),
+        exposure=RegionNDMap(true, 1e13, unit="cm2 s"),
+        mask_safe=RegionNDMap(geom, True, dtype=bool),
+    )
+    model = DarkMatterSpectralModel("120 GeV", "gamma", spectra="line", log10_jfactor=20)
+    dataset.models = SkyModel(model)
+    expected = 1e13 * 2 * 3e-26 * 1e20 / (8 * np.pi * 120**2)
+    npred = dataset.npred().data.ravel()
+    assert_allclose(npred[axis.coord_to_idx(120 * u.GeV)], expected, rtol=1e-10)
+    assert np.count_nonzero(npred) == 1
 
 
 def test_attributes_take_effect_at_once():

@@ -1,6 +1,7 @@
 """Command line: exit codes, messages, and what it prints."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -68,6 +69,28 @@ def test_quiet(config, tmp_path):
     done = run(config, "--output", tmp_path / "results", "--quiet")
     assert (done.exit_code, done.output) == (0, "")
     assert (tmp_path / "results" / "summary.txt").is_file()
+
+
+def test_targets_without_a_file_are_reported_even_quietly(tmp_path):
+    for name in ("draco", "segue_1"):
+        shutil.copy(EXAMPLE_FOLDER / f"sed_{name}.fits", tmp_path)
+    path = tmp_path / "config.yaml"
+    text = CONFIG.replace(
+        "{roster: ackermann2015_dsphs, select: [draco, segue_1]}", "ackermann2015_dsphs"
+    )
+    path.write_text(text.replace(f"{EXAMPLE_FOLDER}/", ""))
+    done = run(path, "--output", tmp_path / "results", "--quiet")
+    assert (done.exit_code, done.stdout) == (0, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 13
+    assert f"Warning: target carina is skipped: no file {tmp_path / 'sed_carina.fits'}" in lines
+
+
+def test_no_limit_at_all_is_an_error(config, tmp_path):
+    config.write_text(CONFIG.replace("channels: b", "channels: t").replace("1 TeV", "50 GeV"))
+    done = run(config, "--output", tmp_path / "results", "--quiet")
+    assert done.exit_code == 2
+    assert "Error: there is no limit at any mass and channel" in done.stderr
 
 
 def test_output_of_the_configuration_is_relative_to_it(config, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """`read_spectra`: names, paths, sources, caches and pickles."""
 
 import copy
+import gzip
 import os
 import pickle
 import subprocess
@@ -35,6 +36,36 @@ def test_names(source):
 
 def test_bundled_tables_are_read_once():
     assert read_spectra("dmfit") is read_spectra("dmfit")
+
+
+def test_compressed_files(path, tmp_path):
+    text = tmp_path / "pppc.dat"
+    text.write_text(
+        "mDM Log[10,x] b e\n"
+        + "".join(f"{m} {x} {m + x} 1\n" for m in (10, 100) for x in (-2, -1, 0))
+    )
+    table = QTable.read(path)
+    table.write(tmp_path / "mine.fits")
+    for plain in (path, text, tmp_path / "mine.fits"):
+        packed = tmp_path / f"{plain.name}.gz"
+        packed.write_bytes(gzip.compress(plain.read_bytes()))
+        expected, spectra = read_spectra(plain), read_spectra(packed)
+        assert spectra.channels == expected.channels
+        np.testing.assert_array_equal(spectra.dndlog10x, expected.dndlog10x)
+        assert read_spectra(spectra.source) == spectra
+        packed.write_bytes(packed.read_bytes()[:-20])
+        with pytest.raises(ValueError, match=r"\.gz: the gzip file is truncated or damaged"):
+            read_spectra(packed)
+    packed = tmp_path / "hdm.hdf5.gz"
+    packed.write_bytes(gzip.compress(b"\x89HDF\r\n" + bytes(100)))
+    with pytest.raises(ValueError, match="HDF5 can't be read from a gzip file; unpack it"):
+        read_spectra(packed)
+
+
+def test_format_of_a_dict_may_be_left_out(path):
+    np.testing.assert_array_equal(
+        read_spectra({"path": str(path)}).dndlog10x, read_spectra(path).dndlog10x
+    )
 
 
 def test_sources_survive_yaml(path):

@@ -175,7 +175,8 @@ def test_nothing_outside_of_the_nodes():
     spectra = TableSpectra("short", ["b"], [10, 100], [-2, -0.8, -0.7], np.ones((1, 2, 3)))
     values = spectra.dnde([0.99, 1.01, 19.9, 20.1] * u.GeV, 100 * u.GeV, "b")
     assert ((values > 0) == [False, True, True, False]).all()
-    total = spectra.integrate([0.1, 100] * u.GeV, 100 * u.GeV, "b")
+    with pytest.warns(UserWarning, match="'short' begin at 1 GeV for the mass 100 GeV"):
+        total = spectra.integrate([0.1, 100] * u.GeV, 100 * u.GeV, "b")
     assert_allclose(total, 1.3, rtol=1e-12)
 
 

@@ -75,6 +75,59 @@ def test_energies_that_are_the_same_for_all_masses():
         assert_allclose(dnde, expected, rtol=1e-6)
 
 
+def fixed_energies(masses, energy):
+    """The spectra pppc4 at the same energies for all masses, which differ in x."""
+    truth = read_spectra("pppc4")
+    table = QTable()
+    table["mass"] = np.repeat(masses, len(energy)) * u.GeV
+    table["energy"] = np.tile(energy, len(masses)) * u.GeV
+    table["b"] = (
+        np.ravel([truth.dnde(energy * u.GeV, m * u.GeV, "b").value for m in masses]) / u.GeV
+    )
+    table.meta |= {"quantity": "dN/dE", "name": "fixed"}
+    return read_spectra(table), truth
+
+
+@pytest.mark.parametrize("norm_type", ["flux", "eflux"])
+def test_yields_between_masses_of_fixed_energies(norm_type):
+    energy = np.geomspace(0.5, 1000, 300)
+    spectra, truth = fixed_energies([50, 100, 200, 500, 1000], energy)
+    edges = [0.5, 0.7, 1, 1.5, 3, 10, 50, 140] * u.GeV
+    mass = [100, 140, 150, 300] * u.GeV
+    values = spectra.integrate(edges, mass, "b", norm_type=norm_type)
+    assert_allclose(values, truth.integrate(edges, mass, "b", norm_type=norm_type), rtol=0.02)
+    # the table ends where it ends, for masses in between as well
+    assert_allclose(spectra.dnde([0.49, 0.499] * u.GeV, mass, "b").value, 0)
+    assert np.all(spectra.dnde([0.5, 0.501] * u.GeV, mass, "b").value > 0)
+
+
+@pytest.mark.parametrize("mass", [100, 300])
+def test_data_below_the_table_are_not_silent(mass):
+    spectra, truth = fixed_energies([100, 1000], np.geomspace(1, 1000, 200))
+    edges, mass = [0.5, 1, 3] * u.GeV, mass * u.GeV
+    message = (
+        rf"'fixed' begin at 1 GeV for the mass {mass.value:g} GeV .* from 0.5 GeV: the photons"
+    )
+    with pytest.warns(UserWarning, match=message):
+        values = spectra.integrate(edges, mass, "b")
+    with pytest.warns(UserWarning, match=message):
+        spectra.integrate_intervals(edges[:-1], edges[1:], mass, "b")
+    with pytest.warns(UserWarning, match="the photons below are missing"):
+        spectra.integrate(edges, mass, "b", norm_type="dnde")
+    assert values[0] == 0
+    # a decade between the masses costs 6 %
+    assert_allclose(values[1], truth.integrate(edges, mass, "b")[1], rtol=0.06)
+    spectra.integrate(edges[1:], mass, "b")
+
+
+def test_a_table_that_begins_with_zeros_is_complete():
+    table = make("dN/dE", "energy")
+    for start in range(0, len(table), len(LOG10X)):
+        table["bb"][start] = 0
+    spectra = read_spectra(table)
+    assert_allclose(spectra.integrate([1e-4, 1e-3, 0.01] * u.GeV, 10 * u.GeV, "b")[0], 0)
+
+
 def test_metadata():
     table = make()
     table.meta |= {"name": "mine", "reference": "somebody", "mass_interpolation": "linear"}

@@ -136,6 +136,9 @@ def test_degrees_or_logarithms(write):
     ("text", "message"),
     [
         ("j_integ: 0", "mine.yaml, a:v, j_integ: expected a positive number in GeV2 cm-5, got 0"),
+        ("j_integ: 18.8", "log10_jfactor must be the log10 of the value in .* got 1.27416"),
+        ("d_integ: 18.8", "log10_dfactor must be the log10 of the value in .* got 1.27416"),
+        ("j_integ: 1e36", "between 5 and 35, got 36"),
         ("j_integ: -1e18", "a:v, j_integ: expected a positive number"),
         ("j_integ: .inf", "a:v, j_integ: expected a finite number"),
         ("j_integ: 1e18 GeV2", "a:v, j_integ: expected a number, got '1e18 GeV2'"),
@@ -223,3 +226,11 @@ def test_formats(write, name, arguments, message):
 def test_absent_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.yaml: no such file"):
         Targets.read(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("key", ["j_err", "uncertainty", "jerr"])
+def test_a_width_of_another_name_is_not_lost_silently(write, key, caplog):
+    text = f"a:\n  v: {{j_integ: 1e18, {key}: 0.4, luminosity: 3, references: x}}\n"
+    assert Targets.read(write(text))["a"].log10_jfactor_err is None
+    (record,) = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert f"the key {key!r} is not used; widths of J and D are called" in record.getMessage()

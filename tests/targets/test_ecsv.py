@@ -23,14 +23,15 @@ TEXT = st.one_of(
 @st.composite
 def a_target(draw, name):
     some = st.one_of(st.none(), PLAIN)
+    factor = st.one_of(st.none(), st.floats(5.01, 29.99))
     ra, dec = draw(st.floats(0, 359.99)), draw(st.floats(-90, 90))
     distance, extension = draw(some), draw(some)
     return Target(
         name,
         position=draw(st.sampled_from([None, SkyCoord(ra, dec, unit="deg")])),
-        log10_jfactor=draw(some),
+        log10_jfactor=draw(factor),
         log10_jfactor_err=draw(WIDTH),
-        log10_dfactor=draw(some),
+        log10_dfactor=draw(factor),
         log10_dfactor_err=draw(WIDTH),
         distance=None if distance is None else distance * u.kpc,
         extension=None if extension is None else extension * u.deg,
@@ -118,19 +119,19 @@ MSUN2_KPC5 = 2 * np.log10(1.115418e57) - 5 * np.log10(3.0856776e21)
 
 
 @pytest.mark.parametrize(
-    ("column", "unit", "expected"),
+    ("column", "power", "unit", "expected"),
     [
-        ("jfactor", "GeV2 cm-5", 18),
-        ("jfactor", "GeV2 cm-5 sr", 18),
-        ("jfactor", "TeV2 m-5", 18 + 6 - 10),
-        ("jfactor", "solMass2 kpc-5", 18 + MSUN2_KPC5),
-        ("jfactor", "solMass2 pc-5", 18 + MSUN2_KPC5 + 15),
-        ("dfactor", "GeV cm-2", 18),
-        ("dfactor", "solMass kpc-2", 18 + np.log10(1.115418e57) - 2 * np.log10(3.0856776e21)),
+        ("jfactor", 18, "GeV2 cm-5", 18),
+        ("jfactor", 18, "GeV2 cm-5 sr", 18),
+        ("jfactor", 18, "TeV2 m-5", 18 + 6 - 10),
+        ("jfactor", 11, "solMass2 kpc-5", 11 + MSUN2_KPC5),
+        ("jfactor", -3, "solMass2 pc-5", -3 + MSUN2_KPC5 + 15),
+        ("dfactor", 18, "GeV cm-2", 18),
+        ("dfactor", 4, "solMass kpc-2", 4 + np.log10(1.115418e57) - 2 * np.log10(3.0856776e21)),
     ],
 )
-def test_factors_in_any_unit(column, unit, expected, tmp_path):
-    table = QTable({"name": ["a"], column: u.Quantity([1e18], unit)})
+def test_factors_in_any_unit(column, power, unit, expected, tmp_path):
+    table = QTable({"name": ["a"], column: u.Quantity([10.0**power], unit)})
     table.write(tmp_path / "a.ecsv")
     (target,) = Targets.read(tmp_path / "a.ecsv")
     assert getattr(target, f"log10_{column}") == pytest.approx(expected, abs=2e-5)
@@ -353,3 +354,13 @@ def test_half_known_widths(tmp_path):
     table.write(tmp_path / "mine.ecsv")
     with pytest.raises(ValueError, match=r"row 2 \(b\): .* belong together; one is unknown"):
         Targets.read(tmp_path / "mine.ecsv")
+
+
+@pytest.mark.parametrize("name", ["sigma", "err", "e_sig"])
+def test_a_width_of_another_name_is_not_lost_silently(tmp_path, name, caplog):
+    table = Table({"name": ["a"], "log10_jfactor": [18.0], name: [0.2], "colour": [1]})
+    table.write(tmp_path / "a.ecsv")
+    (target,) = Targets.read(tmp_path / "a.ecsv")
+    assert target.log10_jfactor_err is None
+    (record,) = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert f"the column {name!r} is not used; the width of J is called" in record.getMessage()

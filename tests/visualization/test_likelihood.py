@@ -1,6 +1,7 @@
 """What the plots of sums of targets draw, compared with the arrays they were given."""
 
 import astropy.units as u
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -28,6 +29,13 @@ class TestLikelihoodCurves:
         assert ax.get_ylim() == (0, 10)
         assert ax.get_ylabel() == r"$-2\,\Delta\ln L$"
         assert ax.get_xlabel() == r"$\langle\sigma v\rangle$ [cm$^{3}$ s$^{-1}$]"
+
+    def test_axes_that_were_logarithmic(self):
+        figure, ax = plt.subplots()
+        ax.set_yscale("log")
+        plot_likelihood_curves(SIGMAV, {"draco": (X / 2e-26) ** 2}, ax=ax)
+        plt.close(figure)
+        assert (ax.get_yscale(), ax.get_ylim()) == ("linear", (0, 10))
 
     def test_level(self):
         ax = plot_likelihood_curves(SIGMAV, {"draco": (X / 2e-26) ** 2})

@@ -1,8 +1,12 @@
 """What the readers of text tables share: rows of mass, log10(x) and one column per channel."""
 
+import gzip
+
 import numpy as np
 
-__all__ = ["read_columns", "to_grid"]
+__all__ = ["GZIP_MAGIC", "read_columns", "to_grid"]
+
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_columns(path, skip_comment):
@@ -11,7 +15,7 @@ def read_columns(path, skip_comment):
     Parameters
     ----------
     path : `~pathlib.Path`
-        The file.
+        The file, which may be compressed by gzip.
     skip_comment : bool
         Whether the header begins with ``#``.
 
@@ -27,7 +31,9 @@ def read_columns(path, skip_comment):
     ValueError
         If a row isn't made of as many numbers as there are columns.
     """
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open("rb") as file:
+        opener = gzip.open if file.read(2) == GZIP_MAGIC else open
+    with opener(path, "rt", encoding="utf-8", errors="replace") as file:
         header = file.readline()
         names = header.lstrip("#").split() if skip_comment else header.split()
         names = [name.strip('"') for name in names]

@@ -50,7 +50,9 @@ def read_table(table, name=None, source=None):
         path = table
         name = name or path.name
         try:
-            table = QTable.read(path)
+            # astropy doesn't know ECSV by this ending
+            packed = path.name.lower().endswith(".ecsv.gz")
+            table = QTable.read(path, format="ascii.ecsv" if packed else None)
         except Exception as error:  # astropy's readers raise whatever their format does
             raise ValueError(f"{name}: not readable as a table: {error}") from error
     name = str(name or table.meta.get("name", "table"))
@@ -71,7 +73,7 @@ def read_table(table, name=None, source=None):
         values = _values(name, table, column, "GeV-1" if quantity == "dN/dE" else "")
         columns[channel] = values * _to_log10x(quantity, mass, log10x)
     blocks = _blocks(name, mass, log10x)
-    nodes, values = _common_grid(name, log10x, np.stack(list(columns.values())), blocks)
+    nodes, values, begin = _common_grid(name, log10x, np.stack(list(columns.values())), blocks)
     return TableSpectra(
         name,
         list(columns),
@@ -79,6 +81,7 @@ def read_table(table, name=None, source=None):
         nodes,
         values,
         mass_interpolation=table.meta.get("mass_interpolation", "log"),
+        log10x_min=begin,
         source=source,
         reference=str(table.meta.get("reference", "")),
     )
@@ -171,7 +174,11 @@ def _blocks(name, mass, log10x):
 
 
 def _common_grid(name, log10x, values, blocks):
-    """Values (channel, mass, x) on the union of the nodes of all masses, up to x = 1."""
+    """Values (channel, mass, x) on the union of the nodes of all masses, and where each begins.
+
+    Nodes end at x = 1. Below its first x a mass gets the shape of the nearest mass that has values
+    there, so that masses in between lose no photons.
+    """
     grids = [log10x[block] for block in blocks]
     nodes = grids[0]
     if not all(len(g) == len(nodes) and np.allclose(g, nodes, 0, _SAME_X) for g in grids):
@@ -187,12 +194,31 @@ def _common_grid(name, log10x, values, blocks):
             "many; give the spectra at the same x = E/m for every mass."
         )
     result = np.zeros((len(values), len(blocks), len(nodes)))
+    first = np.zeros(len(blocks), dtype=int)
     for index, (grid, block) in enumerate(zip(grids, blocks, strict=True)):
         grid = np.where(np.abs(grid) < _SAME_X, 0.0, grid)
         inside = (nodes >= grid[0] - _SAME_X) & (nodes <= grid[-1] + _SAME_X)
+        if not inside.any():
+            raise ValueError(f"{name}: a mass has no values below the endpoint E = m.")
+        first[index] = np.argmax(inside)
         for channel, row in enumerate(values[:, block]):
             result[channel, index, inside] = np.interp(nodes[inside], grid, row)
-    return nodes, result
+    _extend_down(result, first)
+    return nodes, result, nodes[first]
+
+
+def _extend_down(values, first):
+    """Fill the values (channel, mass, x) below ``first``, the first node of each mass."""
+    for index in np.argsort(first, kind="stable"):
+        begin = first[index]
+        lower = np.flatnonzero(first < begin)
+        if not len(lower):
+            continue
+        # those before are filled, so the nearest one has values everywhere
+        nearest = lower[np.argmin(np.abs(lower - index))]
+        shape, at = values[:, nearest, :begin], values[:, nearest, begin]
+        scale = np.divide(values[:, index, begin], at, out=np.ones_like(at), where=at > 0)
+        values[:, index, :begin] = scale[:, np.newaxis] * shape
 
 
 def _check_endpoint(name, log10x, values):

@@ -20,7 +20,7 @@ import math
 
 import astropy.units as u
 
-from .._checks import make_position
+from .._checks import looks_like_width, make_position
 from .._names import UnknownNameError, closest_first, look_alike
 from ..core import FIELD_UNITS, Target
 from ._yaml import load_yaml
@@ -234,7 +234,13 @@ def _check_spelling(properties, where):
         meant = look_alike(key, USED)
         if meant is not None:
             raise ValueError(f"{where}: unknown key {key!r}; did you mean {meant!r}?")
-        log.info("%s: the key %r is not used", where, key)
+        if looks_like_width(str(key)):
+            log.warning(
+                "%s: the key %r is not used; widths of J and D are called j_sigma and d_sigma",
+                where, key,
+            )  # fmt: skip
+        else:
+            log.info("%s: the key %r is not used", where, key)
 
 
 def _number(value, key, where):

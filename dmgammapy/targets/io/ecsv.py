@@ -17,6 +17,7 @@ from astropy import constants
 from astropy.coordinates import SkyCoord
 from astropy.table import Column, MaskedColumn, QTable, Table
 
+from .._checks import looks_like_width
 from .._names import look_alike
 from ..core import FIELD_UNITS, UNITS, Target
 from ._cells import (
@@ -177,7 +178,13 @@ def _check_columns(table, where):
             meant = look_alike(name, known)
             if meant is not None:
                 raise ValueError(f"{where}: unknown column {name!r}; did you mean {meant!r}?")
-            log.info("%s: the column %r is not used", where, name)
+            if looks_like_width(name):
+                log.warning(
+                    "%s: the column %r is not used; the width of J is called log10_jfactor_err",
+                    where, name,
+                )  # fmt: skip
+            else:
+                log.info("%s: the column %r is not used", where, name)
     found = ", ".join(table.colnames) or "none"
     if "name" not in table.colnames:
         raise ValueError(f"{where}: there is no column 'name'; the columns are {found}.")

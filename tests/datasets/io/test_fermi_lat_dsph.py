@@ -1,10 +1,13 @@
 """Public Fermi-LAT dwarf likelihoods: all 15, round trips, damage."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dmgammapy.datasets import SEDLikelihoodDataset
+from dmgammapy.estimators import CastroEstimator
+from dmgammapy.targets import Targets
 
 from ..sed_helpers import poisson_dataset
 
@@ -74,6 +77,66 @@ def test_other_layouts_say_so(tmp_path):
     # file to file nothing changes at all
     new.write(tmp_path / "again.txt", format="fermi-lat-dsph")
     assert_array_equal(np.loadtxt(tmp_path / "again.txt"), np.loadtxt(path))
+
+
+def limit(dataset):
+    dataset.models = Targets.from_names(["draco:ackermann2014_nfw"])[0].to_models(
+        mass="100 GeV", channel="b"
+    )
+    castro = CastroEstimator(masses=[100] * u.GeV, channels=["b"]).run([dataset])[0]
+    return castro.sigmav_ul.quantity.to_value("cm3 s-1").item()
+
+
+def test_masks_and_interpolation_survive(draco, tmp_path):
+    dataset = read(draco)
+    without = limit(dataset)
+    dataset.mask_fit = np.arange(24) > 9
+    dataset.mask_safe = np.arange(24) < 22
+    dataset.interpolation = "linear"
+    dataset.livetime = 3 * u.yr
+    dataset.instrument = "other"
+    dataset.meta = {"note": "énergie = 1"}
+    before = limit(dataset)
+    assert before > 1.5 * without  # so the masks matter
+    dataset.write(tmp_path / "like_draco.txt", format="fermi-lat-dsph")
+    new = read(tmp_path / "like_draco.txt")
+    assert_allclose(limit(new), before, rtol=1e-12)
+    assert_array_equal(new.mask_fit, dataset.mask_fit)
+    assert_array_equal(new.mask_safe, dataset.mask_safe)
+    assert (new.interpolation, new.instrument) == ("linear", "other")
+    assert (new.livetime, new.meta) == (dataset.livetime, dataset.meta)
+
+
+@pytest.mark.parametrize(
+    ("comment", "message"),
+    [
+        ("# mask_fit=0101", "mask_fit has 4 digits for 24 bins"),
+        ("# mask_safe=yes", "line 3: mask_safe must be one 0 or 1 for each bin, got 'yes'"),
+        ("# livetime=long", "line 3: livetime must be a number of seconds"),
+        ("# meta=1", "line 3: meta must be a JSON object"),
+        ("# interpolation=best", "interpolation must be one of"),
+    ],
+)
+def test_wrong_comments(draco, tmp_path, comment, message):
+    lines = draco.read_text().splitlines()
+    path = tmp_path / "like_draco.txt"
+    path.write_text("\n".join([*lines[:2], comment, *lines[2:]]))
+    with pytest.raises(ValueError, match=message):
+        read(path)
+
+
+def test_compressed_by_name(draco, tmp_path):
+    path = tmp_path / "like_draco.txt.gz"
+    read(draco).write(path, format="fermi-lat-dsph")
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    assert_array_equal(read(path).norm_scan, read(draco).norm_scan)
+
+
+def test_norms_of_another_kind_are_refused(draco, tmp_path):
+    dataset = read(draco)
+    dataset.norm_type = "flux"
+    with pytest.raises(ValueError, match=r"norm_type='flux'.*write the format 'fermipy'"):
+        dataset.write(tmp_path / "like_draco.txt", format="fermi-lat-dsph")
 
 
 def test_name_comes_from_the_file(draco, tmp_path):

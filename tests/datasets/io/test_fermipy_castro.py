@@ -1,14 +1,16 @@
 """fermipy castro cubes: the real one, rows, round trips, damage."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
+from gammapy.modeling.models import PowerLawSpectralModel
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.datasets.io import castro_rows, write_castro
 
-from ..sed_helpers import EDGES, poisson_dataset, poisson_scan, references
+from ..sed_helpers import EDGES, SIGNAL, poisson_dataset, poisson_scan, references
 from .builders import put, replaced, table_hdu, write_fits
 
 
@@ -102,6 +104,48 @@ def test_rows_of_one_file_must_fit_together(test_data, tmp_path):
     with pytest.raises(ValueError, match="No dataset"):
         write_castro([], tmp_path / "x.fits")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_row_never_speaks_for_another(tmp_path):
+    path = tmp_path / "x.fits"
+    one, linear = poisson_dataset("one"), poisson_dataset("two", interpolation="linear")
+    with pytest.raises(ValueError, match=r"one interp, but 'one' has 'poisson' and 'two' has 'lin"):
+        write_castro([one, linear], path)
+    moved = poisson_dataset("two", energy_ref=EDGES[:-1] * 1.1 * u.MeV, ref_dnde=None)
+    with pytest.raises(ValueError, match="'one' and 'two' differ in energy_ref"):
+        write_castro([poisson_dataset("one", ref_dnde=None), moved], path)
+    with pytest.raises(ValueError, match="'one' has stat, the absolute likelihood, and 'two' has"):
+        write_castro([one, poisson_dataset("two", stat=None)], path)
+    with pytest.raises(ValueError, match="Datasets two have no ref_npred where others have"):
+        write_castro([poisson_dataset("one", ref_npred=np.ones(4)), poisson_dataset("two")], path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_rows_may_differ_in_is_kept_by_row(tmp_path):
+    path = tmp_path / "x.fits"
+    model = PowerLawSpectralModel(index=2, amplitude="1e-12 MeV-1 cm-2 s-1", reference="1 GeV")
+    datasets = [
+        poisson_dataset("one", ref_npred=SIGNAL, livetime=1 * u.yr, meta={"zone": 100}),
+        poisson_dataset("two", ref_npred=10 * SIGNAL, reference_model=model),
+        poisson_dataset("three", ref_npred=3 * SIGNAL, livetime=3 * u.h, meta={"zone": 90}),
+    ]
+    write_castro(datasets, path)
+    for dataset in datasets:
+        new = read(path, target=dataset.name)
+        assert_array_equal(new.ref_npred, dataset.ref_npred)
+        assert (new.livetime, new.meta) == (dataset.livetime, dataset.meta)
+        assert (new.reference_model is None) == (dataset.reference_model is None)
+        assert_array_equal(new.norm_ul(), dataset.norm_ul())
+    assert read(path, row=1).reference_model.amplitude.value == 1e-12
+
+
+@pytest.mark.parametrize("format", ["fermipy", "fermipy-castro", "gadf"])
+def test_names_that_fits_cannot_hold(tmp_path, format):
+    dataset = poisson_dataset("Boötes")
+    with pytest.raises(ValueError, match=r"x\.fits: FITS holds ASCII text only.*'Boötes'; rename"):
+        dataset.write(tmp_path / "x.fits", format=format)
+    dataset.write(tmp_path / "x.ecsv", format="gadf")
+    assert read(tmp_path / "x.ecsv").name == "Boötes"
 
 
 def tables():

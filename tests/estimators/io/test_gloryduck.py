@@ -293,6 +293,42 @@ def test_damage(make_castro, tmp_path, name):
     assert "bb_Segue1_IACT.txt" in str(error.value)
 
 
+@pytest.mark.parametrize("n_lines", [640, 660, 750, 600, 500])
+def test_cut_at_the_end_of_a_line(test_data, tables, tmp_path, n_lines):
+    """Limits that the missing weak signals change are marked, or the file is refused."""
+    lines = (test_data / "lklcom" / "bb_Segue1_IACT.txt").read_text().splitlines()
+    path = tmp_path / "bb_Segue1_IACT.txt"
+    path.write_text("\n".join(lines[:n_lines]) + "\n")
+    if n_lines <= 600:
+        with pytest.raises(ValueError, match=r"is so strong that stat would fall .*\(500 GeV\)"):
+            CastroMaps.read(path)
+        return
+    cut = CastroMaps.read(path)
+    full = tables[0].sigmav_ul.quantity.value.ravel()
+    wrong = np.abs(cut.sigmav_ul.quantity.value.ravel() / full - 1) > 0.005
+    stacked = StackedDMLikelihood([cut], method="fixed").run()
+    for result in (cut, stacked):
+        status = result["status"].data.ravel()
+        assert (status[wrong] == LimitStatus.EXTRAPOLATED).all()
+        assert (status == LimitStatus.FOUND).any()
+    assert wrong.any() == (n_lines < 700)
+    marked = cut["status"].data.ravel() == LimitStatus.EXTRAPOLATED
+    masses = ", ".join(f"{m:g}" for m in cut.masses.value[marked])
+    expected = f"limits rest on this extrapolation for b at {masses} GeV."
+    assert (expected in cut.meta.notes) == marked.any()
+
+
+def test_cut_inside_the_last_number(make_castro, tmp_path):
+    path = tmp_path / "bb_Segue1_IACT.txt"
+    make_castro().write(path, format="gloryduck")
+    text = path.read_text()
+    lines = text.splitlines()
+    lines[-1] = lines[-1].rsplit(" ", 1)[0] + " 0.123456"
+    path.write_text("\n".join(lines)[:-3])
+    with pytest.raises(ValueError, match=f"line {len(lines)}: the last line has no end"):
+        CastroMaps.read(path, format="gloryduck")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "empty"), (b"\n \n", "empty"), (b"\xff\xfe\x00\x12", "nor a text file"),
