@@ -12,13 +12,15 @@ from dmgammapy.datasets import CountsLikelihood, SEDLikelihoodDataset, find_sour
 from dmgammapy.datasets.scans import LikelihoodScans
 from dmgammapy.utils import progress
 
-from ._conversion import SpectraKey, convert_rows, unit_flux
+from ._conversion import FLUX_UNITS, SpectraKey, convert_rows, unit_flux
 from .castro_cube import CastroCube
 from .limits import delta_stat_upper
 
 __all__ = ["CountsCastro", "group_by_source", "is_counts"]
 
 log = logging.getLogger(__name__)
+
+SMALL_DIFFERENCE = 0.02  # between the methods, in limits
 
 
 def is_counts(dataset):
@@ -140,6 +142,7 @@ class CountsCastro:
         """Bin-by-bin likelihood as `~dmgammapy.datasets.SEDLikelihoodDataset`."""
         estimator = self.estimator
         reference, likelihood, edges = self._prepare()
+        self._likelihood = likelihood
         scans = likelihood.scan(edges, cov_scale=estimator.cov_scale, **self._settings)
         used = np.array([scan is not None and scan.has_signal for scan in scans])
         if not used.any():
@@ -184,6 +187,52 @@ class CountsCastro:
             reference_model=reference,
             energy_ref=center,
             mask_safe=None if used.all() else used,
+        )
+
+    def dispersion_note(self, sed):
+        """What energy dispersion and the shape of the spectrum within bins do to the limits.
+
+        The counts of every mass and channel, folded with the full response, against those the
+        conversion of bins assumes. For many counts the limit goes like
+        ``1 / sqrt(sum_b (N_b / U_b)^2)`` with N_b the counts of unit strength and U_b those at the
+        limit of bin b.
+
+        Parameters
+        ----------
+        sed : `~dmgammapy.datasets.SEDLikelihoodDataset`
+            From `sed`.
+
+        Returns
+        -------
+        note : str or None
+            None if limits are expected to agree within 2 %.
+        """
+        likelihood, estimator = self._likelihood, self.estimator
+        spectral = sed.models[0].spectral_model
+        edges = sed.energy_edges
+        folded = 0.0
+        for response, counts in zip(likelihood.response, likelihood.totals(edges), strict=True):
+            flux, valid = self._unit_flux(spectral, response.energy_edges)
+            folded = folded + flux @ counts
+        flux, valid = self._unit_flux(spectral, edges, estimator.norm_type)
+        reference = sed.ref(estimator.norm_type).to_value(FLUX_UNITS[estimator.norm_type])
+        assumed = flux / reference * sed.ref_npred
+        limit = sed.norm_ul(estimator.cl) * sed.ref_npred
+        good = np.isfinite(limit) & (limit > 0)
+        power = [
+            np.sqrt(((n[..., good] / limit[good]) ** 2).sum(axis=-1)) for n in (folded, assumed)
+        ]
+        seen = valid & (power[0] > 0) & (power[1] > 0)
+        if not seen.any():
+            return None
+        ratio = np.where(seen, power[0] / np.where(seen, power[1], 1.0), 1.0)
+        if np.abs(ratio - 1).max() < SMALL_DIFFERENCE:
+            return None
+        low, high = ratio[seen].min(), ratio[seen].max()
+        return (
+            f"{sed.models[0].name}: converted bin by bin, without energy dispersion between bins; "
+            f"limits are expected to be {low:.2f} to {high:.2f} times those of method='direct' "
+            "(fixed background)."
         )
 
     def _source_models(self, likelihood):
@@ -340,8 +389,8 @@ class CountsCastro:
         prior = CountsCastro._factor(spectral).prior
         return 0.0 if prior is None else max(prior.err_low, prior.err_high)
 
-    def _unit_flux(self, spectral, edges):
-        """Flux in true energy bins for J = 1 and unit strength, (channel, mass, bin)."""
+    def _unit_flux(self, spectral, edges, norm_type="flux"):
+        """Flux in energy bins for J = 1 and unit strength, (channel, mass, bin), and validity."""
         estimator = self.estimator
         edges = edges.to_value("GeV")
         channels = tuple(
@@ -350,7 +399,7 @@ class CountsCastro:
         return unit_flux(
             SpectraKey(estimator.spectra), np.ascontiguousarray(edges).tobytes(),
             np.sqrt(edges[:-1] * edges[1:]).tobytes(), estimator.masses.value.tobytes(), channels,
-            estimator.process, "flux", getattr(spectral, "k", 1), float(spectral.redshift),
+            estimator.process, norm_type, getattr(spectral, "k", 1), float(spectral.redshift),
         )  # fmt: skip
 
 

@@ -25,7 +25,6 @@ __all__ = ["CastroEstimator"]
 log = logging.getLogger(__name__)
 
 METHODS = ("bins", "direct")
-_convert, _unit_flux, _SpectraKey = convert, unit_flux, SpectraKey
 
 
 class CastroEstimator(Estimator):
@@ -158,8 +157,12 @@ class CastroEstimator(Estimator):
         self.source = source
         self.n_jobs = n_jobs
         self.show_progress = show_progress
-        self.labels = [channel_label(c) for c in self.channels]
         self._check()
+
+    @property
+    def labels(self):
+        """Names of the channels, list of str."""
+        return [channel_label(c) for c in self.channels]
 
     def _check(self):
         if self.process not in STRENGTH_UNITS:
@@ -335,10 +338,11 @@ class CastroEstimator(Estimator):
         return LikelihoodScans(dataset.norm_scan, dataset.stat_scan, self.interpolation)
 
     def _run_one(self, dataset):
+        counts = None
         if isinstance(dataset, CountsCastro):
             if self.method == "direct":
                 return self._run_direct(dataset)
-            dataset = dataset.sed()
+            counts, dataset = dataset, dataset.sed()
         name, model = _dark_matter_model(dataset, self.process)
         log10_jfactor, prior = _jfactor(dataset, model)
         keep = dataset.mask if dataset.mask is not None else np.ones(dataset.n_bins, bool)
@@ -373,6 +377,10 @@ class CastroEstimator(Estimator):
                 f"{name}: the scans of {late.sum()} energy bins begin above norm 0, where they "
                 "are extrapolated; TS is uncertain by it."
             )
+        if counts is not None:
+            notes.append(dataset.meta["background"])
+            difference = counts.dispersion_note(dataset)
+            notes.extend([difference] if difference else [])
         for note in notes:
             log.info(note)
         meta = CastroMetaData(

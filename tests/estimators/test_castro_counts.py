@@ -1,5 +1,7 @@
 """CastroEstimator on counts, against Gammapy's estimators, brute force and injected signals."""
 
+import re
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -90,6 +92,19 @@ def test_bins_and_direct_agree_where_energy_dispersion_is_small():
         for method in ("bins", "direct")
     ]
     np.testing.assert_allclose((results[0] / results[1]).value, 1, atol=0.02)
+
+
+def test_difference_of_the_methods_is_reported():
+    dataset = map_dataset(sigma=0.25, n_reco=16, n_true=60, sigmav=0)
+    castros = [
+        CastroEstimator(MASSES, ["b", "tau"], method=method, free_background="fixed").run(dataset)
+        for method in ("bins", "direct")
+    ]
+    ratio = (castros[0].sigmav_ul.quantity / castros[1].sigmav_ul.quantity).value
+    note = next(n for n in castros[0].meta.notes if "energy dispersion" in n)
+    low, high = (float(x) for x in re.search(r"be (\S+) to (\S+) times", note).groups())
+    assert low == pytest.approx(ratio.min(), abs=0.05)
+    assert high == pytest.approx(ratio.max(), abs=0.05)
 
 
 def test_direct_is_a_brute_force_profile():
