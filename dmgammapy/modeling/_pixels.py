@@ -41,7 +41,7 @@ def integrate_pixels(radial, geom, position):
 
     Far from the centre it is a 3 x 3 Gauss-Legendre sum with the Jacobian of the projection. Near
     it, and where the function ends, the theorem of Green turns the integral into one along the
-    outline of the pixel, :math:`\oint F(\theta)\, d\phi / 2 \pi` with F the integral within the
+    outline of the pixel, :math:`\int F(\theta)\, d\phi / 2 \pi` with F the integral within the
     angle theta, which is finite in the centre of a cusp, too. A side of the pixel is a part of a
     great circle, at the distance h from the centre at its closest, so that
     :math:`\tan\theta = \tan h \cosh u` and :math:`d\phi = du / \cosh u`.

@@ -239,7 +239,9 @@ class Halo:
         -------
         map : `~gammapy.maps.WcsNDMap`
             Integrals over the pixels [GeV2 cm-5], also right in the centre of a cusp and for a
-            halo that is smaller than a pixel.
+            halo that is smaller than a pixel. How the pixels share a steep cusp (slope above
+            1.3) that sits exactly on their common side or corner is left to rounding; their sum
+            is right.
 
         Raises
         ------

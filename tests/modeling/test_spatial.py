@@ -174,7 +174,8 @@ def test_healpix_brightness_is_that_of_the_map():
     expected = 3e16 / healpy.nside2pixarea(nside) * np.exp(-0.5 * separation**2)
     # the mean over a pixel: h2 / 24 times the Laplacian
     expected *= 1 + 0.2**2 / 24 * (separation**2 - 2)
-    assert_allclose(model.map.data * jfactor.value, expected, rtol=1e-3)
+    # cutting HEALPix pixels into parts leaves 0.14 % at most here
+    assert_allclose(model.map.data * jfactor.value, expected, rtol=2e-3)
 
 
 def test_healpix_uniform_sky():

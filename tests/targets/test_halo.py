@@ -227,7 +227,7 @@ def test_galactic_centre_of_the_pppc():
         assert_allclose(average, published, rtol=0.01)
 
 
-def test_charbonnier_point_like_limit():
+def test_half_of_the_light_is_narrower_than_half_of_the_sphere():
     """Half of the J of an NFW lies within r = (2^(1/3) - 1) r_s (a sphere): between two cones."""
     halo = Halo(PROFILES["nfw"], 800 * KPC)
     radius = halo.containment_radius(0.5).to_value("rad") * 800 / 0.5
