@@ -1,5 +1,6 @@
 """A target: where it is, and how much dark matter it holds."""
 
+import math
 from dataclasses import dataclass, field, fields, replace
 
 import astropy.units as u
@@ -278,11 +279,14 @@ class Target:
             only. Default is 2.
         redshift : float
             Default is 0.
-        spatial : {"point", None}
-            Spatial model: a point at the position, frozen there, or none. A target without
-            position has none. Default is "point".
+        spatial : {"point", None}, `~dmgammapy.modeling.SpatialTemplate` or spatial model
+            A point at the position, frozen there, or none; a target without position has none. A
+            template (such as from `Halo.to_spatial_model`) brings its own J (or D), which
+            replaces the target's, while the width stays; with any other Gammapy spatial model J
+            is the target's. Default is "point".
         frozen_jfactor : bool
-            Whether log10 of J (or D) stays as it is in a Gammapy fit. Default is True.
+            Whether log10 of J (or D) stays as it is in a Gammapy fit. If not, its ``error`` is
+            the target's width, which is the step a fit begins with. Default is True.
 
         Returns
         -------
@@ -304,15 +308,34 @@ class Target:
         >>> models.names, float(models["draco"].spectral_model.log10_jfactor.value)
         (['draco'], 18.83)
         """
-        from gammapy.modeling.models import Models, PointSpatialModel, SkyModel
+        from gammapy.modeling.models import Models, PointSpatialModel, SkyModel, SpatialModel
 
-        from dmgammapy.modeling import DarkMatterDecaySpectralModel, DarkMatterSpectralModel
+        from dmgammapy.modeling import (
+            DarkMatterDecaySpectralModel,
+            DarkMatterSpectralModel,
+            SpatialTemplate,
+        )
 
+        if isinstance(spatial, SpatialTemplate):
+            name = factor_name(process)
+            unit = UNITS[name]
+            try:
+                own = math.log10(spatial.jfactor.to_value(unit))
+            except u.UnitConversionError:
+                raise ValueError(
+                    f"target {self.name}: {process} needs a template in {unit}, got "
+                    f"{spatial.jfactor.unit}."
+                ) from None
+            return self.copy(**{name: float(own)}).to_models(
+                mass, channel, process=process, sigmav=sigmav, gamma=gamma, spectra=spectra, k=k,
+                redshift=redshift, spatial=spatial.model, frozen_jfactor=frozen_jfactor,
+            )  # fmt: skip
         value = self._require_jfactor(process)
         factor, _, width = self._factor(process)
-        if spatial not in ("point", None):
+        if not (spatial is None or spatial == "point" or isinstance(spatial, SpatialModel)):
             raise ValueError(
-                f"target {self.name}: spatial must be 'point' or None, got {spatial!r}."
+                f"target {self.name}: spatial must be 'point', None, a SpatialTemplate or a "
+                f"Gammapy spatial model, got {spatial!r}."
             )
         prior = None if width is None else self.jfactor_prior(process)
         arguments = {"redshift": redshift, "spectra": spectra, factor: value}
@@ -327,9 +350,12 @@ class Target:
             arguments |= {"dfactor_prior": prior}
             arguments |= {} if gamma is None else {"gamma": u.Quantity(gamma)}
             spectral = DarkMatterDecaySpectralModel(mass, channel, **arguments)
-        spectral.parameters[factor].frozen = bool(frozen_jfactor)
-        spatial_model = None
-        if spatial == "point" and self.position is not None:
+        parameter = spectral.parameters[factor]
+        parameter.frozen = bool(frozen_jfactor)
+        if not parameter.frozen and prior is not None and not prior.is_fixed:
+            parameter.error = max(prior.err_low, prior.err_high)
+        spatial_model = spatial if isinstance(spatial, SpatialModel) else None
+        if spatial_model is None and spatial == "point" and self.position is not None:
             spatial_model = PointSpatialModel.from_position(self.position)
             spatial_model.parameters.freeze_all()
         return Models([SkyModel(spectral, spatial_model, name=self.name)])

@@ -7,10 +7,10 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
-from gammapy.modeling.models import Models
+from gammapy.modeling.models import DiskSpatialModel, Models
 
 from dmgammapy.modeling import DarkMatterDecaySpectralModel, DarkMatterSpectralModel
-from dmgammapy.targets import Target
+from dmgammapy.targets import Halo, NFWProfile, Target
 
 DRACO = {
     "name": "draco",
@@ -240,7 +240,7 @@ def test_free_jfactor():
         ({"log10_jfactor": None}, {}, "target draco: no log10_jfactor"),
         ({"log10_dfactor": None}, {"process": "decay"}, "target draco: no log10_dfactor"),
         ({}, {"process": "capture"}, "process must be one of"),
-        ({}, {"spatial": "disk"}, "spatial must be 'point' or None"),
+        ({}, {"spatial": "disk"}, "spatial must be 'point', None"),
         ({}, {"gamma": 1e-26 / u.s}, "gamma has no use in annihilation"),
         ({}, {"process": "decay", "sigmav": 1}, "sigmav has no use in decay"),
         ({}, {"process": "decay", "k": 4}, "k has no use in decay"),
@@ -250,3 +250,34 @@ def test_free_jfactor():
 def test_model_errors(changes, arguments, message):
     with pytest.raises(ValueError, match=message):
         Target(**DRACO | changes).to_models("100 GeV", "b", **arguments)
+
+
+def test_template_brings_its_own_jfactor():
+    """J is that of the map, the width stays the target's, and nothing is counted twice."""
+    profile = NFWProfile("3 GeV cm-3", "0.5 kpc")
+    halo = Halo(profile, "80 kpc", position=SkyCoord(10, 20, unit="deg"))
+    template = halo.to_spatial_model(width=1 * u.deg, binsz=0.05 * u.deg)
+    target = Target("dwarf", log10_jfactor=19.0, log10_jfactor_err=0.2)
+    model = target.to_models("100 GeV", "b", spatial=template)["dwarf"]
+    expected = np.log10(template.jfactor.to_value("GeV2 cm-5"))
+    assert expected < 18.3564  # the whole halo: 4 pi rho_s^2 r_s^3 / (3 d^2)
+    assert model.spectral_model.log10_jfactor.value == pytest.approx(expected)
+    assert model.spectral_model.jfactor_prior.log10_jfactor == pytest.approx(expected)
+    assert model.spectral_model.jfactor_prior.err_low == 0.2
+    assert model.spatial_model is template.model
+    with pytest.raises(ValueError, match="decay needs a template in GeV cm-2"):
+        target.to_models("100 GeV", "b", process="decay", spatial=template)
+
+
+def test_other_spatial_models_are_taken_as_they_are():
+    disk = DiskSpatialModel(r_0="0.3 deg")
+    model = Target("dwarf", log10_jfactor=19.0).to_models("100 GeV", "b", spatial=disk)["dwarf"]
+    assert model.spatial_model is disk
+    with pytest.raises(ValueError, match="spatial must be 'point', None, a SpatialTemplate"):
+        Target("dwarf", log10_jfactor=19.0).to_models("100 GeV", "b", spatial="disk")
+
+
+def test_freed_jfactor_has_the_width_as_first_step():
+    target = Target("dwarf", log10_jfactor=19.0, log10_jfactor_err=0.2)
+    model = target.to_models("100 GeV", "b", frozen_jfactor=False)["dwarf"]
+    assert model.spectral_model.log10_jfactor.error == 0.2
