@@ -1,12 +1,12 @@
 """Scan a point source at many positions."""
 
-import astropy.units as u
 import numpy as np
 from gammapy.modeling.models import PointSpatialModel
 from joblib import Parallel, delayed
 
 from dmgammapy.utils import progress
 
+from ._counts_components import model_of
 from ._counts_problem import make_problem
 from ._counts_scan import scan_problem
 
@@ -54,9 +54,11 @@ def scan_positions(
 def _scan_row(likelihood, positions, bins, problems, start, settings):
     problems = [None if problem is None else problem.copy() for problem in problems]
     lower, upper = likelihood.bounds
+    mover = _Mover(likelihood, positions.frame.name)
     out = []
     for position in positions:
-        signals = _signals(likelihood, position)
+        signals = mover.signals(position)
+        where = f"{position.data.lon.deg:.4f} {position.data.lat.deg:.4f} deg"
         scans = []
         for parts, problem in zip(bins, problems, strict=True):
             if problem is None:
@@ -65,7 +67,7 @@ def _scan_row(likelihood, positions, bins, problems, start, settings):
             own = [signals[id(terms)][part] for terms, part in parts]
             problem.replace_signal(parts, own)
             pick = np.array(problem.index, dtype=int) - 1
-            what = f"{likelihood.source} at {position.to_string('decimal')}"
+            what = f"{likelihood.source} at {where}"
             scans.append(
                 scan_problem(problem, start[pick], lower[pick], upper[pick], what=what, **settings)
             )
@@ -73,20 +75,30 @@ def _scan_row(likelihood, positions, bins, problems, start, settings):
     return out
 
 
-def _signals(likelihood, position):
-    """Prediction of norm 1 at a position by the terms of every dataset."""
-    from ._counts_components import model_of
+class _Mover:
+    """Prediction of norm 1 of a point source at one position after the other."""
 
-    signals = {}
-    for terms, dataset, renderer in zip(
-        likelihood._terms, likelihood.datasets, likelihood._renderers, strict=True
-    ):
-        model = model_of(dataset, likelihood.source)
-        frame = position.frame.name
-        spatial = PointSpatialModel(
-            lon_0=position.data.lon.to(u.deg), lat_0=position.data.lat.to(u.deg), frame=frame
-        )
-        moved = model.copy(name=model.name, copy_data=False, spatial_model=spatial)
-        npred = renderer.npred_spectra(moved, [likelihood._spectrum])[0]
-        signals[id(terms)] = terms.clean(npred, f"model {model.name!r}")
-    return signals
+    def __init__(self, likelihood, frame):
+        self.likelihood = likelihood
+        self.models, self.fluxes = [], []
+        for dataset in likelihood.datasets:
+            model = model_of(dataset, likelihood.source)
+            spatial = PointSpatialModel(frame=frame)
+            moved = model.copy(name=model.name, copy_data=False, spatial_model=spatial)
+            self.models.append(moved)
+            self.fluxes.append(None)
+
+    def signals(self, position):
+        """Prediction at a position, by the identity of every dataset's terms."""
+        likelihood = self.likelihood
+        out = {}
+        for i, (terms, renderer, model) in enumerate(
+            zip(likelihood._terms, likelihood._renderers, self.models, strict=True)
+        ):
+            model.spatial_model.lon_0.value = position.data.lon.deg
+            model.spatial_model.lat_0.value = position.data.lat.deg
+            response = renderer.true_response(model)
+            if self.fluxes[i] is None:
+                self.fluxes[i] = response.fluxes(likelihood._spectrum)
+            out[id(terms)] = terms.clean(response.npred(self.fluxes[i]), f"model {model.name!r}")
+        return out

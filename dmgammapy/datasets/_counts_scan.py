@@ -24,7 +24,7 @@ class NormScan:
     norm, stat : float
         Best fit and its -2 ln L.
     norm_err : float
-        One standard deviation from the curvature at the best fit.
+        One standard deviation from the curvature at the best fit; NaN at the bound.
     norm_ul : float
         Upper limit.
     ts : float
@@ -73,6 +73,8 @@ def _error(theta, free, lower, upper, problem):
     n = len(theta)
     gradient, hessian = np.empty(n), np.empty((n, n))
     kernels.evaluate(theta, problem.arrays, gradient, hessian)
+    if n == 1:
+        return float(np.sqrt(2 / hessian[0, 0])) if hessian[0, 0] > 0 else np.nan
     inside = free & (theta > lower) & (theta < upper) & (np.diag(hessian) > 0)
     inside[0] = True
     part = np.ix_(inside, inside)
@@ -161,7 +163,7 @@ def scan_problem(
         stat_scan=stat_scan,
         norm=float(theta[0]),
         stat=float(min(stat, stat_scan.min())),
-        norm_err=error,
+        norm_err=error if theta[0] > low[0] else np.nan,
         norm_ul=ul,
         ts=float(max(stat_zero - stat, 0.0)),
         npred=problem.npred_signal,
