@@ -7,6 +7,7 @@ from gammapy.datasets import Dataset
 from gammapy.modeling.models import ConstantTemporalModel, DatasetModels
 from gammapy.utils.scripts import make_name
 
+from dmgammapy.spectra import LineSpectra
 from dmgammapy.utils import atomic_path
 
 from . import _sed_estimates as estimates
@@ -167,6 +168,7 @@ class SEDLikelihoodDataset(SEDScans, Dataset):
                 elif self._norm_type == "flux":
                     flux = spectrum.integral(edges[:-1], edges[1:])
                 else:
+                    self._refuse_line(model)
                     flux = spectrum(self._energy_ref)
             try:
                 total += flux.to_value(UNITS[self._norm_type])
@@ -178,6 +180,14 @@ class SEDLikelihoodDataset(SEDScans, Dataset):
                     "for."
                 ) from None
         return total
+
+    def _refuse_line(self, model):
+        """A line has no differential flux to compare with."""
+        if isinstance(getattr(model.spectral_model, "spectra", None), LineSpectra):
+            raise ValueError(
+                f"Dataset {self.name!r}: model {model.name!r} is a line, whose dN/dE is zero or "
+                "infinite; use norm_type 'eflux' or 'flux'."
+            )
 
     def flux_pred(self):
         """Flux of the models in each bin, of the kind of ``norm_type``.

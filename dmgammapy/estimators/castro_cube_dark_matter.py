@@ -239,21 +239,23 @@ class DarkMatterMaps:
         """``sigmav_ul``, or ``tau_ll`` for decay."""
         return "tau_ll" if self.meta.process == "decay" else "sigmav_ul"
 
-    def image(self, name, mass, channel):
+    def image(self, name, mass=None, channel=None):
         """Image of one mass and channel.
 
         Parameters
         ----------
         name : str
             Name of the map.
-        mass : `~astropy.units.Quantity` or str
-            One of the masses, to 1e-6.
-        channel : str
+        mass : `~astropy.units.Quantity` or str, optional
+            One of the masses, to 1e-6. Default is the only one.
+        channel : str, optional
+            Default is the only one.
 
         Returns
         -------
         image : `~gammapy.maps.WcsNDMap`
         """
+        mass, channel = self._only(mass, channel)
         value = u.Quantity(mass).to_value("GeV")
         masses = self.masses.to_value("GeV")
         found = np.flatnonzero(np.isclose(masses, value, rtol=1e-6))
@@ -266,7 +268,17 @@ class DarkMatterMaps:
         data = whole.data[index["channel"], index["mass"]].copy()
         return WcsNDMap(whole.geom.to_image(), data, unit=whole.unit, dtype=data.dtype)
 
-    def plot(self, mass, channel, name=None, ax=None, target=None, **kwargs):
+    def _only(self, mass, channel):
+        """Mass and channel, those not given being the only ones."""
+        for name, value, known in (
+            ("mass", mass, self.masses), ("channel", channel, self.channels)
+        ):  # fmt: skip
+            if value is None and len(known) > 1:
+                raise ValueError(f"which {name}? There are {', '.join(map(str, known))}.")
+        mass = self.masses[0] if mass is None else mass
+        return mass, self.channels[0] if channel is None else channel
+
+    def plot(self, mass=None, channel=None, name=None, ax=None, target=None, **kwargs):
         """Draw the image of one mass and channel.
 
         Parameters
@@ -287,6 +299,7 @@ class DarkMatterMaps:
         """
         from .castro_cube_plots import draw_map
 
+        mass, channel = self._only(mass, channel)
         name = name or self.limit_name
         percent = f"{100 * self.meta.cl:g} %"
         labels = {

@@ -11,6 +11,7 @@ from scipy.optimize import minimize, minimize_scalar
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.modeling import DarkMatterSpectralModel, JFactorPrior
+from dmgammapy.targets import Target
 
 
 def model_of(name, log10_jfactor):
@@ -120,3 +121,19 @@ def test_fermipys_real_sed(test_data):
     assert_allclose(null - dataset.stat_sum(), 23.967, atol=2e-3)
     assert Fit().run([dataset]).success
     assert_allclose(sigmav.value, 8.02e-25, rtol=1e-3)
+
+
+def test_line_has_no_differential_flux():
+    """A line would be seen nowhere at the bin centres, silently."""
+    norm = np.linspace(0, 12, 25)
+    dataset = SEDLikelihoodDataset(
+        [10, 100] * u.GeV,
+        [norm],
+        [2 * norm],
+        ref_dnde=[1e-12] * u.Unit("GeV-1 cm-2 s-1"),
+        norm_type="dnde",
+    )
+    target = Target("draco", log10_jfactor=18.8)
+    dataset.models = target.to_models("50 GeV", "gamma", spectra="line")
+    with pytest.raises(ValueError, match="is a line, .* use norm_type 'eflux' or 'flux'"):
+        dataset.stat_sum()
