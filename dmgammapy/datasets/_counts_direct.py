@@ -1,5 +1,7 @@
 """Profile the strength of many signals against the same counts and background."""
 
+from copy import copy
+
 import numpy as np
 
 from ._counts_fit import STAT_TOLERANCE, FitState
@@ -28,7 +30,18 @@ class DirectScanner:
         self._state = FitState(likelihood, 0.0, likelihood.nonlinear_parameters)
         self._state.minimise()
         self._null = self._state.snapshot()
-        self._problem = None
+        self._problem = None if self._state.others else likelihood.problem()
+
+    @property
+    def is_linear(self):
+        """True if only norms are free, so that copies can scan at the same time."""
+        return self._problem is not None
+
+    def copy(self):
+        """Copy for another thread; only if `is_linear`."""
+        out = copy(self)
+        out._problem = self._problem.copy()
+        return out
 
     def scan(self, npred, what="scan", **settings):
         """Profile the norm of one signal.
@@ -47,15 +60,12 @@ class DirectScanner:
         scan : `NormScan`
         """
         likelihood = self.likelihood
-        likelihood.set_signal(npred)
-        if likelihood.nonlinear_parameters:
+        if not self.is_linear:
+            likelihood.set_signal(npred)
             return self._scan_nonlinear(what, settings)
-        if self._problem is None:
-            self._problem = likelihood.problem()
-        else:
-            terms = likelihood._terms
-            parts = [(t, slice(None)) for t in terms]
-            self._problem.replace_signal(parts, [t.signal for t in terms])
+        terms = likelihood._terms
+        signals = [t.clean(cube, what) for t, cube in zip(terms, npred, strict=True)]
+        self._problem.replace_signal([(t, slice(None)) for t in terms], signals)
         index = np.array(self._problem.index, dtype=int)
         lower, upper = likelihood.bounds
         scan = scan_problem(

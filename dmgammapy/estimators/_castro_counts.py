@@ -2,11 +2,13 @@
 
 import logging
 from functools import cached_property
+from queue import SimpleQueue
 
 import astropy.units as u
 import numpy as np
 from gammapy.datasets import MapDataset
 from gammapy.modeling.models import Models, PowerLawSpectralModel
+from joblib import Parallel, delayed, effective_n_jobs
 
 from dmgammapy.datasets import CountsLikelihood, SEDLikelihoodDataset, find_source, scan_positions
 from dmgammapy.datasets.scans import LikelihoodScans
@@ -50,11 +52,17 @@ class CountsCastro:
     estimator : `CastroEstimator`
     datasets : list of `~gammapy.datasets.MapDataset`
         Joint.
+
+    Attributes
+    ----------
+    n_jobs : int
+        Threads for the masses and channels of the direct method.
     """
 
     def __init__(self, estimator, datasets):
         self.estimator = estimator
         self.datasets = list(datasets)
+        self.n_jobs = 1
 
     @property
     def instrument(self):
@@ -340,22 +348,11 @@ class CountsCastro:
         for response in responses:
             flux, valid = self._unit_flux(spectral, response.energy_edges)
             fluxes.append(10.0**log10_factor * flux)
-        scanner = likelihood.scanner()
+        rows = list(np.ndindex(valid.shape))
+        results = self._scan_rows(likelihood, rows, fluxes, valid)
         scans, amplitude, offset = [], [], np.zeros(valid.shape)
-        rows = progress(list(np.ndindex(valid.shape)), "direct", estimator.show_progress)
         width = self._prior_width(spectral)
-        for row in rows:
-            scan = None
-            if valid[row] and any(f[row].any() for f in fluxes):
-                unit = [r.npred(f[row]) for r, f in zip(responses, fluxes, strict=True)]
-                total = likelihood.count(unit)
-                if total > 0:
-                    scan = scanner.scan(
-                        [cube / total for cube in unit],
-                        what=f"{self.name}, {estimator.labels[row[0]]} "
-                        f"{estimator.masses[row[1]]:g}",
-                        **self._settings,
-                    )
+        for row, (total, scan) in zip(rows, results, strict=True):
             if scan is None:
                 grid = np.linspace(0, 1, 5)
                 scans.append(LikelihoodScans(grid[None], 0 * grid[None]))
@@ -376,6 +373,36 @@ class CountsCastro:
             )
         profiles = convert_rows(scans, np.array(amplitude), width)
         return profiles, valid, offset, source, [self.treatment(likelihood)]
+
+    def _scan_rows(self, likelihood, rows, fluxes, valid):
+        """Counts of unit strength and scan of every (channel, mass); None without counts."""
+        scanner = likelihood.scanner()
+        n_jobs = effective_n_jobs(self.n_jobs) if scanner.is_linear else 1
+        idle = SimpleQueue()
+        for own in [scanner, *(scanner.copy() for _ in range(n_jobs - 1))]:
+            idle.put(own)
+
+        def scan(row):
+            own = idle.get()
+            try:
+                return self._scan_row(likelihood, own, row, fluxes, valid)
+            finally:
+                idle.put(own)
+
+        items = progress(rows, "direct", self.estimator.show_progress)
+        return Parallel(n_jobs=n_jobs, prefer="threads")(delayed(scan)(row) for row in items)
+
+    def _scan_row(self, likelihood, scanner, row, fluxes, valid):
+        if not valid[row] or not any(f[row].any() for f in fluxes):
+            return 0.0, None
+        responses = likelihood.response
+        unit = [r.npred(f[row]) for r, f in zip(responses, fluxes, strict=True)]
+        total = likelihood.count(unit)
+        if not total > 0:
+            return 0.0, None
+        label, mass = self.estimator.labels[row[0]], self.estimator.masses[row[1]]
+        what = f"{self.name}, {label} {mass:g}"
+        return total, scanner.scan([cube / total for cube in unit], what=what, **self._settings)
 
     @staticmethod
     def _factor(spectral):

@@ -234,6 +234,8 @@ class CastroEstimator(Estimator):
             the reference flux for ``norm_type`` is missing. The message names the dataset.
         """
         units, single = self._units(datasets)
+        if len(units) == 1 and isinstance(units[0], CountsCastro):
+            units[0].n_jobs = self.n_jobs
         items = progress(units, "castro", self.show_progress)
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
         castros = parallel(delayed(self._run_one)(unit) for unit in items)
@@ -354,6 +356,12 @@ class CastroEstimator(Estimator):
         width = 0.0 if prior is None else max(prior.err_low, prior.err_high)
         scans = self._scans(dataset)
         profiles = convert(scans, keep, amplitude, width)
+        if counts is not None and profiles.empty.all():
+            edges = dataset.energy_edges
+            raise ValueError(
+                f"{counts.name}: none of the masses and channels has flux in the energy bins, "
+                f"{edges[0]:.4g} to {edges[-1]:.4g}; choose masses above them."
+            )
         n_zero = int((profiles.empty & valid.ravel()).sum())
         notes = []
         if not valid.all():

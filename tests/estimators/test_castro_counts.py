@@ -123,6 +123,15 @@ def test_direct_is_a_brute_force_profile():
     assert castro["stat"].data.squeeze() == pytest.approx(stats[0], abs=2e-3)
 
 
+def test_threads_change_nothing():
+    results = [
+        CastroEstimator(MASSES, ["b", "tau"], method="direct", n_jobs=n_jobs).run(map_dataset())
+        for n_jobs in (1, 3)
+    ]
+    one, three = (r["stat_scan"].data for r in results)
+    np.testing.assert_array_equal(one, three)
+
+
 def test_direct_of_decay():
     dataset = map_dataset()
     from dmgammapy.targets import Target
@@ -239,6 +248,11 @@ def test_no_counts_expected_anywhere_is_an_error():
     dataset, estimator = _channel_out_of_reach()
     with pytest.raises(ValueError, match="no mass and channel predicts counts"):
         estimator.run(dataset)
+
+
+def test_masses_below_all_energies_are_an_error():
+    with pytest.raises(ValueError, match="none of the masses and channels has flux"):
+        CastroEstimator([50, 80] * u.GeV, ["b"]).run(map_dataset())
 
 
 def test_masked_bins_are_named_and_left_out():

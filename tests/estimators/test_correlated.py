@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from dmgammapy.estimators import CastroMaps, LimitStatus, StackedDMLikelihood
-from dmgammapy.estimators import JFactorCovariance, split_covariance
+from dmgammapy.estimators import (
+    CastroMaps,
+    JFactorCovariance,
+    LimitStatus,
+    StackedDMLikelihood,
+)
+from dmgammapy.estimators._correlated_covariance import split_covariance
 from dmgammapy.modeling import JFactorPrior
 
 GRID = np.append(0, 10.0 ** np.arange(-29, -20, 0.025)) * u.Unit("cm3 s-1")
