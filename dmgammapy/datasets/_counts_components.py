@@ -1,5 +1,6 @@
 """Which parameters of the models on counts datasets are fitted."""
 
+import logging
 from dataclasses import dataclass
 
 import astropy.units as u
@@ -17,6 +18,11 @@ __all__ = [
     "reference_of",
     "source_position",
 ]
+
+
+log = logging.getLogger(__name__)
+
+FACTORS = ("log10_jfactor", "log10_dfactor")  # their uncertainty is treated in the stack
 
 
 @dataclass
@@ -75,6 +81,16 @@ def make_component(i, model, is_source, free, position):
     spectral = getattr(model, "spectral_model", None)
     if is_source:
         parameter = norm_parameter(model)
+        ignored = [
+            p.name
+            for p in model.parameters
+            if not p.frozen and p is not parameter and p.name not in FACTORS
+        ]
+        if ignored:
+            log.warning(
+                "%s: its free parameters %s stay at their values; only %s is scanned.",
+                model.name, ignored, parameter.name,
+            )  # fmt: skip
         return Component(i, model, parameter, [])
     if isinstance(free, str):
         if free == "fixed":

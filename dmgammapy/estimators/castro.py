@@ -387,6 +387,9 @@ class CastroEstimator(Estimator):
             )
         if counts is not None:
             notes.append(dataset.meta["background"])
+            if "held_in_bins" in dataset.meta:
+                held = ", ".join(dataset.meta["held_in_bins"])
+                notes.append(f"{name}: held at their values, as bins can't fit them: {held}.")
             difference = counts.dispersion_note(dataset)
             notes.extend([difference] if difference else [])
         for note in notes:
