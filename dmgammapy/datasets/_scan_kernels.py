@@ -255,6 +255,13 @@ def prepare_scans(norm, stat, n_points, mode, params, residual, slopes):
 @njit(cache=True, nogil=True)
 def _evaluate(x, n, xs, rs, ss, row, mode, k):
     """Curve of one bin at ``x``; ``k`` is the interval, -1 below and n - 1 above the scan."""
+    if k < 0 and row[3] > 0.0:
+        # the Poisson shape ends at x = -a: go on along its slope before
+        turn = row[3] * (0.5 * min(1.0, 1.0 + xs[0] / row[3]) - 1.0)
+        if x < turn:
+            shape = poisson_shape(turn, row[3])
+            shape += poisson_shape_slope(turn, row[3]) * (x - turn)
+            return row[0] + row[1] * x + row[2] * shape + rs[0] + row[4] * (x - xs[0])
     base = row[0] + row[1] * x + row[2] * poisson_shape(x, row[3])
     if k < 0:
         return base + rs[0] + row[4] * (x - xs[0])

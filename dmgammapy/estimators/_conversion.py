@@ -20,6 +20,9 @@ MARGIN = 2.0
 # The table of a bin reaches from TABLE_BELOW decades under to TABLE_ABOVE decades over the norm
 # at which its stat has risen by TABLE_STAT.
 TABLE_BELOW, TABLE_ABOVE, TABLE_STAT = 9.0, 6.0, 4.0
+# Scans that begin above norm 0 are extrapolated between 0 and their first point. It counts if that
+# changes stat by more than GAP_STAT, at strengths where stat is within GAP_REACH of its minimum.
+GAP_STAT, GAP_REACH, GAP_DECADES = 1.0, 9.0, 8.0
 YIELD_UNITS = {"flux": u.Unit(""), "eflux": u.Unit("GeV"), "dnde": u.Unit("GeV-1")}
 FLUX_UNITS = {name: unit * u.Unit("cm-2 s-1") for name, unit in YIELD_UNITS.items()}
 # Straight lines have kinks, which a lattice of the usual step would round off.
@@ -127,7 +130,50 @@ def convert(scans, keep, amplitude, prior_width, step=None, n_norm=None):
         zero=np.full(n_row, tables.zero_stat),
         empty=empty,
         extrapolated=np.where(empty, np.inf, reach),
+        gap=_gap(scans, keep, log_amplitude, step * start, step, values),
     )
+
+
+def _gap(scans, keep, log_amplitude, log_start, step, values):
+    """log10 of the strengths between which extrapolation below the scans matters.
+
+    Parameters
+    ----------
+    scans, keep
+        As for `convert`.
+    log_amplitude : array, shape (n_row, n_bin)
+        log10 of norm per unit strength.
+    log_start : array, shape (n_row,)
+        log10 of the first strength.
+    step : float
+    values : array, shape (n_row, n_norm)
+        ``stat`` relative to zero signal.
+
+    Returns
+    -------
+    gap : array, shape (n_row, 2)
+        (inf, -inf) where it does not matter.
+    """
+    late = scans.norm_min > 0
+    gap = np.tile([np.inf, -np.inf], (len(values), 1))
+    if not late[keep].any():
+        return gap
+    first = np.where(late, scans.norm_min, 1.0)
+    norm = first[:, None] * np.append(0.0, np.logspace(-GAP_DECADES, 0, 161))
+    # as it is extrapolated, and as it would be if it went down as it goes up inside the scan
+    change = [np.abs(s - s[:, :1]) for s in map(scans.stat, (norm, 2 * first[:, None] - norm))]
+    matters = np.maximum(*change) > GAP_STAT / late[keep].sum()
+    with np.errstate(divide="ignore"):
+        begin = np.log10(norm[np.arange(len(norm)), np.argmax(matters, axis=1)])
+    held = (late & matters.any(axis=1))[keep] & np.isfinite(log_amplitude)
+    begin = np.where(held, begin[keep] - log_amplitude, np.inf)
+    end = np.where(held, np.log10(first[keep]) - log_amplitude, -np.inf)
+    near = values <= (np.minimum(values.min(axis=1), 0) + GAP_REACH)[:, None]
+    last = values.shape[1] - 1 - np.argmax(near[:, ::-1], axis=1)
+    within = begin <= (log_start + step * last)[:, None]
+    gap[:, 0] = np.where(within, begin, np.inf).min(axis=1)
+    gap[:, 1] = np.where(within, end, -np.inf).max(axis=1)
+    return gap
 
 
 def convert_rows(scans, amplitude, prior_width):
@@ -161,7 +207,7 @@ def convert_rows(scans, amplitude, prior_width):
         step=step,
         **{
             name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("start", "values", "zero", "empty", "extrapolated")
+            for name in ("start", "values", "zero", "empty", "extrapolated", "gap")
         },
     )
 

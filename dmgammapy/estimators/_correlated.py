@@ -1,6 +1,6 @@
 """Likelihood of targets whose J-factors vary together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -120,7 +120,9 @@ def profile_correlated(parts, matrix, n_jobs=1):
     extrapolated = np.where(first < total.n_norm, step * (total.start + first - 1), np.inf)
     zeros = np.where(stack.length > 0, stack.zero, 0.0)
     no_limit = np.full(len(values), np.inf)
-    treated = LatticeProfiles(step, total.start, values, total.zero, total.empty, extrapolated)
+    treated = LatticeProfiles(
+        step, total.start, values, total.zero, total.empty, extrapolated, total.gap
+    )
     return treated, [
         LatticeProfiles(step, total.start, terms[:, t], zeros[:, t], total.empty, no_limit)
         for t in range(len(parts))
@@ -173,7 +175,7 @@ def marginalize_correlated(parts, matrix, n_jobs=1):
         )
 
     _in_threads(work, len(values), n_jobs)
-    return LatticeProfiles(step, total.start, values, total.zero, total.empty, total.extrapolated)
+    return replace(total, values=values)
 
 
 def _in_threads(work, n_row, n_jobs):

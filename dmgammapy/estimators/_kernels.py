@@ -441,7 +441,7 @@ def profile_shift(v, penalty, curvature_low, curvature_high, convex, out, origin
 
 
 @njit(cache=True, nogil=True)
-def marginalize_shift(v, zero, shifts, weights, step, out):
+def marginalize_shift(v, zero, shifts, weights, step, out, beyond):
     """``out_i = -2 ln sum_k w_k exp(-v(i + shift_k) / 2)``: average over a common shift.
 
     Parameters
@@ -455,17 +455,21 @@ def marginalize_shift(v, zero, shifts, weights, step, out):
     step : float
         Lattice step in dex.
     out : array, shape (n_row, n_norm)
+    beyond : array, shape (n_row, n_norm)
+        Part of the average that lies beyond the last node, where ``v`` is taken as constant.
     """
     n_row, n = v.shape
     taps = np.empty(N_TAPS)
     value = np.empty(n)
     total = np.empty(n)
+    past = np.empty(n)
     for r in range(n_row):
         row = v[r]
         lowest = zero[r]
         for j in range(n):
             lowest = min(lowest, row[j])
         total[:] = 0.0
+        past[:] = 0.0
         for k in range(len(shifts)):
             whole = int(np.floor(shifts[k]))
             t = shifts[k] - whole
@@ -483,18 +487,22 @@ def marginalize_shift(v, zero, shifts, weights, step, out):
                     for m in range(N_TAPS):
                         value[i] += taps[m] * row[p + m - 2]
             for i in range(n):
-                total[i] += weights[k] * np.exp(-0.5 * min(value[i] - lowest, LARGEST_STAT))
+                part = weights[k] * np.exp(-0.5 * min(value[i] - lowest, LARGEST_STAT))
+                total[i] += part
+                if i + shifts[k] > n - 1:
+                    past[i] += part
         for i in range(n):
             out[r, i] = lowest - 2.0 * np.log(total[i])
+            beyond[r, i] = past[i] / total[i]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def marginalize_on_nodes(v, zero, first, weights, step, out):
+def marginalize_on_nodes(v, zero, first, weights, step, out, beyond):
     """As `marginalize_shift` for whole shifts ``first + k``: one exponential per node.
 
     Parameters
     ----------
-    v, zero, step, out
+    v, zero, step, out, beyond
         As there.
     first : int
         Lowest shift in steps.
@@ -520,3 +528,7 @@ def marginalize_on_nodes(v, zero, first, weights, step, out):
             for k in range(n_shift):
                 total += weights[k] * likelihood[i + k]
             out[r, i] = lowest - 2.0 * np.log(total)
+            past = 0.0
+            for k in range(max(n - i - first, 0), n_shift):
+                past += weights[k] * likelihood[i + k]
+            beyond[r, i] = past / total

@@ -383,7 +383,7 @@ class CastroEstimator(Estimator):
         if late.any():
             notes.append(
                 f"{name}: the scans of {late.sum()} energy bins begin above norm 0, where they "
-                "are extrapolated; TS is uncertain by it."
+                "are extrapolated; TS and limits are uncertain by it, and the status says which."
             )
         if counts is not None:
             notes.append(dataset.meta["background"])

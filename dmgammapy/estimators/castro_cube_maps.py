@@ -35,7 +35,10 @@ def quantities_of(profiles, cl):
     stat = np.concatenate([profiles.zero[:, None], profiles.values], axis=1)
     stat = np.where(profiles.empty[:, None], 0.0, stat)[None]
     extrapolated = 10.0**profiles.extrapolated / reference
-    found = estimate_quantities(nodes, stat, profiles.empty[None], extrapolated[None], cl)
+    gap = 10.0**profiles.gap / reference[:, None]
+    found = estimate_quantities(
+        nodes, stat, profiles.empty[None], extrapolated[None], cl, gap[None]
+    )
     names = ("norm", "norm_err", "norm_errn", "norm_errp", "norm_ul")
     values = {name: found[name][0] * reference for name in names}
     return values | {name: found[name][0] for name in ("ts", "status")}

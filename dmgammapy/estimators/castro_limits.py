@@ -19,6 +19,16 @@ class CastroLimits:
         nodes = np.log10(self.norm_axis.center.value[1:])
         return nodes, np.ascontiguousarray(flat[:, 1:]), np.ascontiguousarray(flat[:, 0])
 
+    @property
+    def _log10_gap(self):
+        """log10 of the norms between which scans were extrapolated to zero, shape (n_row, 2)."""
+        n_row = self["reference"].data.size
+        if "norm_gap_min" not in self._data or "norm_gap_max" not in self._data:
+            return np.tile([np.inf, -np.inf], (n_row, 1))
+        names = ("norm_gap_min", "norm_gap_max")
+        with np.errstate(divide="ignore"):
+            return np.log10(np.stack([self[name].data.ravel() for name in names], axis=1))
+
     def _as_strength_map(self, norm):
         shape = self["reference"].data.shape
         reference = self["reference"]
@@ -58,7 +68,9 @@ class CastroLimits:
         nodes, stat, zero = self._rows()
         best, minimum = limits.best_fit(nodes, stat, zero)
         beyond = self._log10_extrapolated
-        norm, status = limits.upper_limit(nodes, stat, zero, best, minimum, delta_stat, beyond)
+        norm, status = limits.upper_limit(
+            nodes, stat, zero, best, minimum, delta_stat, beyond, self._log10_gap
+        )
         empty = self.is_empty.ravel()
         norm[empty] = np.nan
         status[empty] = LimitStatus.NO_INFORMATION
@@ -101,18 +113,23 @@ class CastroLimits:
         return self._as_strength_map(lower), self._as_strength_map(upper)
 
 
-def estimate_quantities(nodes, stat, empty, extrapolated, cl):
-    """Best fit, errors, limit and status from ``stat`` of shape (channel, mass, norm)."""
+def estimate_quantities(nodes, stat, empty, extrapolated, cl, gap=None):
+    """Best fit, errors, limit and status from ``stat`` of shape (channel, mass, norm).
+
+    ``gap``, of shape (channel, mass, 2), are norms as `LatticeProfiles` has strengths.
+    """
     shape = empty.shape
     log_nodes = np.log10(nodes[1:])
     flat = stat.reshape(-1, len(nodes))
     rows = np.ascontiguousarray(flat[:, 1:])
     zero = np.ascontiguousarray(flat[:, 0])
     best, minimum = limits.best_fit(log_nodes, rows, zero)
+    if gap is None:
+        gap = np.broadcast_to([np.inf, 0.0], (*shape, 2))
     with np.errstate(divide="ignore"):
-        beyond = np.log10(extrapolated.ravel())
+        beyond, log_gap = np.log10(extrapolated.ravel()), np.log10(gap.reshape(-1, 2))
     upper, status = limits.upper_limit(
-        log_nodes, rows, zero, best, minimum, limits.delta_stat_upper(cl), beyond
+        log_nodes, rows, zero, best, minimum, limits.delta_stat_upper(cl), beyond, log_gap
     )
     low, high = limits.interval(log_nodes, rows, zero, best, minimum, 1.0)
     off = empty.ravel()
@@ -135,5 +152,6 @@ def estimate_quantities(nodes, stat, empty, extrapolated, cl):
         arrays[name] = np.where(off, np.nan, value).reshape(shape)
     arrays["status"] = status.reshape(shape)
     arrays["norm_extrapolated"] = extrapolated
+    arrays["norm_gap_min"], arrays["norm_gap_max"] = gap[..., 0], gap[..., 1]
     arrays["_minimum"] = minimum.reshape(shape)
     return arrays

@@ -21,7 +21,10 @@ STRENGTH_UNITS = {"annihilation": u.Unit("cm3 s-1"), "decay": u.Unit("s-1")}
 STRENGTH_NAMES = {"annihilation": "sigmav", "decay": "gamma"}
 
 # quantities in units of the reference strength, and those that are plain numbers
-NORM_QUANTITIES = ("norm", "norm_err", "norm_errn", "norm_errp", "norm_ul", "norm_extrapolated")
+NORM_QUANTITIES = (
+    "norm", "norm_err", "norm_errn", "norm_errp", "norm_ul", "norm_extrapolated", "norm_gap_min",
+    "norm_gap_max",
+)  # fmt: skip
 PLAIN_QUANTITIES = ("ts", "stat", "stat_null", "status")
 REQUIRED = ("reference", "stat_scan")
 ZERO_TOLERANCE = 0.01
@@ -61,7 +64,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         ``reference`` [cm3 s-1 or s-1] on (mass, channel) and ``stat_scan`` on
         (norm, mass, channel), relative to its minimum, are required; the norm axis begins with 0.
         Optional: ``norm, norm_err, norm_errn, norm_errp, norm_ul, ts, stat, stat_null, status,
-        norm_extrapolated`` on (mass, channel).
+        norm_extrapolated, norm_gap_min, norm_gap_max`` on (mass, channel).
     meta : `CastroMetaData` or dict, optional
 
     Raises
@@ -240,12 +243,12 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         return cls._from_arrays(
             nodes, reference.reshape(shape), stat.reshape(*shape, -1), masses, channels,
             profiles.empty.reshape(shape), 10.0 ** profiles.extrapolated.reshape(shape),
-            stat_offset, meta,
+            stat_offset, meta, gap=10.0 ** profiles.gap.reshape(*shape, 2),
         )  # fmt: skip
 
     @classmethod
     def _from_arrays(
-        cls, nodes, reference, stat, masses, channels, empty, extrapolated, offset, meta
+        cls, nodes, reference, stat, masses, channels, empty, extrapolated, offset, meta, gap=None
     ):
         shape = reference.shape
         masses = np.atleast_1d(u.Quantity(masses)).to("GeV")
@@ -261,7 +264,8 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         empty = np.zeros(shape, bool) if empty is None else np.asarray(empty, dtype=bool)
         stat = np.where(empty[..., None], 0.0, stat)
         ratio = np.full(shape, np.inf) if extrapolated is None else extrapolated / reference
-        arrays = estimate_quantities(nodes, stat, empty, ratio, meta.cl)
+        gap = None if gap is None else gap / reference[..., None]
+        arrays = estimate_quantities(nodes, stat, empty, ratio, meta.cl, gap)
         if offset is not None:
             arrays["stat"] = arrays["stat"] + offset
             arrays["stat_null"] = arrays["stat_null"] + offset
@@ -447,8 +451,9 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         reference = np.log10(self["reference"].data.ravel())
         beyond = self._log10_extrapolated + reference
         return LatticeProfiles.from_nodes(
-            nodes, reference, stat, zero, self.is_empty.ravel(), beyond, step
-        )
+            nodes, reference, stat, zero, self.is_empty.ravel(), beyond, step,
+            self._log10_gap + reference[:, None],
+        )  # fmt: skip
 
     def check_compatible(self, other):
         """Raise a ValueError that says how masses, channels or process differ."""
@@ -456,6 +461,13 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         if self.process != other.process:
             raise ValueError(
                 f"{names[0]} is about {self.process}, {names[1]} about {other.process}."
+            )
+        k = [m.meta.k for m in (self, other)]
+        if None not in k and k[0] != k[1]:
+            raise ValueError(
+                f"{names[0]} was made with k = {k[0]:g}, {names[1]} with k = {k[1]:g} (2 for a "
+                "particle that is its own antiparticle, 4 for a Dirac fermion): their sigmav "
+                "differ in meaning; convert both with the same k."
             )
         if self.channels != other.channels:
             raise ValueError(

@@ -4,7 +4,7 @@ import astropy.units as u
 import numpy as np
 from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
 
-from .lattice import LatticeProfiles
+from . import _kernels as kernels
 
 __all__ = ["CastroSlicing", "axis_nodes"]
 
@@ -153,19 +153,37 @@ def _take_axis(axis, index):
 
 
 def _on_one_norm_axis(maps):
-    """Bring results to one lattice stretch so that they share a norm axis."""
+    """Bring the scans of results to one norm axis; every other quantity stays as it is.
+
+    Norms are relative to the reference of each result. Where a scan ends before the common axis
+    does, it goes on along its last slope in log10, which counts as extrapolated.
+    """
     step = min(m._native_step for m in maps)
-    parts = [m._to_lattice(step) for m in maps]
-    blank = [
-        LatticeProfiles(
-            step, p.start, np.zeros_like(p.values), np.zeros_like(p.zero), p.empty,
-            np.full_like(p.extrapolated, np.inf),
-        )
-        for p in parts
-    ]  # fmt: skip
+    nodes = [np.log10(axis_nodes(m.norm_axis).value[1:]) for m in maps]
+    low = int(np.floor(min(n[0] for n in nodes) / step + 1e-6))
+    high = int(np.ceil(max(n[-1] for n in nodes) / step - 1e-6))
+    common = step * np.arange(low, high + 1)
+    norm_axis = MapAxis.from_nodes(np.append(0.0, 10.0**common), name="norm", interp="lin")
     out = []
-    for i, m in enumerate(maps):
-        total = LatticeProfiles.sum([*blank[:i], parts[i], *blank[i + 1 :]])
-        total.empty = parts[i].empty
-        out.append(type(m)._from_lattice(total, m.masses, m.channels, None, m.meta))
+    for m, own in zip(maps, nodes, strict=True):
+        scan = m._data["stat_scan"]
+        values = np.moveaxis(scan.data[..., 0, 0], scan.geom.axes.index_data("norm"), -1)
+        rows = np.ascontiguousarray(values.reshape(-1, values.shape[-1]))
+        zero, rows = rows[:, 0].copy(), np.ascontiguousarray(rows[:, 1:])
+        inside = common <= own[-1] + 1e-9
+        new = np.empty((len(rows), len(common)))
+        targets = np.broadcast_to(np.minimum(common, own[-1]), new.shape).copy()
+        kernels.resample(own, rows, zero, targets, new)
+        slope = (rows[:, -1] - rows[:, -2]) / (own[-1] - own[-2])
+        new[:, ~inside] = rows[:, -1:] + slope[:, None] * (common[~inside] - own[-1])
+        whole = np.concatenate([zero[:, None], new], axis=1).reshape(*values.shape[:-1], -1)
+        data = dict(m._data)
+        geom = RegionGeom(None, axes=[norm_axis, *m.geom.axes])
+        data["stat_scan"] = RegionNDMap(geom, whole[..., None, None], unit=scan.unit)
+        if "norm_extrapolated" in data:
+            last = data["norm_extrapolated"]
+            data["norm_extrapolated"] = RegionNDMap(
+                last.geom, np.minimum(last.data, 10.0 ** own[-1]), unit=last.unit
+            )
+        out.append(type(m)(data, m.meta))
     return out

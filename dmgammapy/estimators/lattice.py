@@ -15,7 +15,10 @@ __all__ = ["BASE_STEP", "LatticeProfiles"]
 
 BASE_STEP = 0.025  # dex; halved until the narrowest likelihood is resolved
 N_HALVINGS = 7
-N_LEGENDRE = 40
+# Gauss-Legendre points of a panel of that many steps: a peak of the likelihood is some steps wide,
+# so that neither it nor the structure of a tabulated density falls between them
+N_LEGENDRE, PANEL, LEAST_PANELS = 4, 2.0, 10
+BEYOND_ALLOWED = 1e-3
 
 
 def step_for_ts(ts):
@@ -49,6 +52,9 @@ class LatticeProfiles:
         Rows that hold no information; their values are zero.
     extrapolated : array, shape (n_row,)
         log10 of the strength from which the profile rests on extrapolated scans; inf if none.
+    gap : array, shape (n_row, 2), optional
+        log10 of the strengths between which the profile rests on scans that begin above zero and
+        were extrapolated towards it. Default is (inf, -inf), none.
     """
 
     step: float
@@ -57,8 +63,11 @@ class LatticeProfiles:
     zero: np.ndarray
     empty: np.ndarray
     extrapolated: np.ndarray
+    gap: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.gap is None:
+            self.gap = np.tile([np.inf, -np.inf], (len(self.start), 1))
         # the kernels trust this: a NaN would lead them out of their arrays
         if not (np.isfinite(self.values).all() and np.isfinite(self.zero).all()):
             raise ValueError("profiles on the lattice must be finite; this is a bug, report it.")
@@ -78,7 +87,9 @@ class LatticeProfiles:
         return float(np.max(self.zero - self.values.min(axis=1), initial=0.0))
 
     @classmethod
-    def from_nodes(cls, log10_nodes, log10_reference, values, zero, empty, extrapolated, step):
+    def from_nodes(
+        cls, log10_nodes, log10_reference, values, zero, empty, extrapolated, step, gap=None
+    ):
         """Bring profiles on any ascending nodes to the lattice.
 
         Parameters
@@ -89,6 +100,7 @@ class LatticeProfiles:
         values : array, shape (n_row, n_nodes)
         zero, empty, extrapolated : arrays, shape (n_row,)
         step : float
+        gap : array, shape (n_row, 2), optional
         """
         first = (log10_nodes[0] + log10_reference) / step
         start = np.ceil(first - 1e-6).astype(np.int64)
@@ -99,13 +111,14 @@ class LatticeProfiles:
             first, start, rtol=0, atol=1e-6
         )
         if aligned:
-            return cls(step, start, values.copy(), zero.copy(), empty.copy(), extrapolated.copy())
+            out = values.copy()
+            return cls(step, start, out, zero.copy(), empty.copy(), extrapolated.copy(), gap)
         targets = step * (start[:, None] + np.arange(n_norm)) - log10_reference[:, None]
         out = np.empty(targets.shape)
         kernels.resample(
             np.ascontiguousarray(log10_nodes), np.ascontiguousarray(values), zero, targets, out
         )
-        return cls(step, start, out, zero.copy(), empty.copy(), extrapolated.copy())
+        return cls(step, start, out, zero.copy(), empty.copy(), extrapolated.copy(), gap)
 
     def shifted(self, shift):
         """Profiles of a target whose J is ``10^shift`` times the one assumed so far."""
@@ -118,7 +131,8 @@ class LatticeProfiles:
         out = np.empty((len(start), n_norm))
         targets = offset[:, None] + self.step * np.arange(n_norm)
         kernels.resample(nodes, self.values, self.zero, targets, out)
-        return replace(self, start=start, values=out, extrapolated=self.extrapolated - shift)
+        beyond, gap = self.extrapolated - shift, self.gap - shift
+        return replace(self, start=start, values=out, extrapolated=beyond, gap=gap)
 
     def _penalty(self, prior):
         shifts = self.step * np.arange(-(self.n_norm - 1), self.n_norm)
@@ -146,28 +160,35 @@ class LatticeProfiles:
         return replace(self, values=out, extrapolated=extrapolated)
 
     def marginalized(self, prior):
-        """Integrate the J-factor out: ``L(s) = int L(s 10^y) p(y) dy``."""
+        """Integrate the J-factor out: ``L(s) = int L(s 10^y) p(y) dy``.
+
+        Beyond the last node the likelihood is taken as constant; from where more than
+        `BEYOND_ALLOWED` of the integral comes from there, the result counts as extrapolated.
+        """
         if prior.is_fixed:
             return self
         low, high = prior.support
-        out = np.empty_like(self.values)
+        out, beyond = np.empty_like(self.values), np.empty_like(self.values)
         if prior.is_gaussian and min(prior.err_low, prior.err_high) > 3 * self.step:
             # the trapezoid rule on the nodes is exact to rounding for a density this smooth
             first = int(np.floor(low / self.step))
             shifts = self.step * np.arange(first, int(np.ceil(high / self.step)) + 1)
             weights = prior.density(shifts)
             weights = weights / weights.sum()
-            kernels.marginalize_on_nodes(self.values, self.zero, first, weights, self.step, out)
-            return replace(self, values=out)
-        # Gauss-Legendre on both sides of zero: a split density has a kink there
-        x, w = np.polynomial.legendre.leggauss(N_LEGENDRE)
-        shifts = np.concatenate([0.5 * low * (1 + x[::-1]), 0.5 * high * (1 + x)])
-        weights = np.concatenate([-0.5 * low * w[::-1], 0.5 * high * w]) * prior.density(shifts)
-        weights /= weights.sum()
-        kernels.marginalize_shift(
-            self.values, self.zero, shifts / self.step, weights, self.step, out
+            kernels.marginalize_on_nodes(
+                self.values, self.zero, first, weights, self.step, out, beyond
+            )
+        else:
+            shifts, weights = _composite_legendre(prior, PANEL * self.step)
+            kernels.marginalize_shift(
+                self.values, self.zero, shifts / self.step, weights, self.step, out, beyond
+            )
+        leans = beyond > BEYOND_ALLOWED
+        node = self.step * (self.start + np.argmax(leans, axis=1) - 1)
+        extrapolated = np.where(
+            leans.any(axis=1), np.minimum(self.extrapolated, node), self.extrapolated
         )
-        return replace(self, values=out)
+        return replace(self, values=out, extrapolated=extrapolated)
 
     @classmethod
     def sum(cls, parts):
@@ -194,7 +215,9 @@ class LatticeProfiles:
             offset = np.where(p.empty, -n_norm, start - p.start)
             kernels.add_aligned(v, z, offset, p.step, values, zero)
         extrapolated = np.min([p.extrapolated for p in parts], axis=0)
-        return cls(parts[0].step, start, values, zero, empty, extrapolated)
+        gaps = np.array([p.gap for p in parts])
+        gap = np.stack([gaps[..., 0].min(axis=0), gaps[..., 1].max(axis=0)], axis=1)
+        return cls(parts[0].step, start, values, zero, empty, extrapolated, gap)
 
     def without(self, part):
         """Take one part out of a sum, on the same stretch of the lattice."""
@@ -206,3 +229,22 @@ class LatticeProfiles:
             held, np.where(part.empty, 0.0, part.zero), offset, self.step, values, zero
         )
         return replace(self, values=self.values - values, zero=self.zero - zero)
+
+
+def _composite_legendre(prior, width):
+    """Shifts and weights, times the density, of panels no wider than ``width`` on both sides of 0.
+
+    Panels end at the ends of the support and at zero, where a density may have a kink.
+    """
+    low, high = prior.support
+    x, w = np.polynomial.legendre.leggauss(N_LEGENDRE)
+    edges = [
+        np.linspace(a, b, max(int(np.ceil((b - a) / width)), LEAST_PANELS) + 1)
+        for a, b in ((low, min(high, 0.0)), (max(low, 0.0), high))
+        if b > a
+    ]
+    left = np.concatenate([e[:-1] for e in edges])
+    size = np.concatenate([np.diff(e) for e in edges])
+    shifts = (left[:, None] + 0.5 * size[:, None] * (1 + x)).ravel()
+    weights = (0.5 * size[:, None] * w).ravel() * prior.density(shifts)
+    return shifts, weights / weights.sum()

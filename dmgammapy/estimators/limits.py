@@ -22,7 +22,8 @@ class LimitStatus(IntEnum):
     FOUND
         The profile crosses the level inside what was scanned.
     EXTRAPOLATED
-        It crosses where at least one input scan had to be extrapolated; the value is given.
+        It crosses where at least one input scan had to be extrapolated, or its best fit lies where
+        a scan had to be extrapolated towards zero; the value is given.
     GRID_EDGE
         It does not cross inside the grid; the limit is NaN.
     NO_INFORMATION
@@ -96,7 +97,9 @@ def best_fit(log10_nodes, stat, stat_zero):
     return best, minimum
 
 
-def upper_limit(log10_nodes, stat, stat_zero, best, minimum, delta_stat, log10_extrapolated):
+def upper_limit(
+    log10_nodes, stat, stat_zero, best, minimum, delta_stat, log10_extrapolated, log10_gap=None
+):
     r"""Strength at which the profile has risen by ``delta_stat`` above its minimum.
 
     .. math:: -2 \ln \frac{L(s_{UL})}{L(\hat s)} = \Delta, \quad s_{UL} > \hat s
@@ -111,6 +114,9 @@ def upper_limit(log10_nodes, stat, stat_zero, best, minimum, delta_stat, log10_e
         See `delta_stat_upper`.
     log10_extrapolated : array, shape (n_row,)
         log10 of the strength from which the profile rests on extrapolated scans.
+    log10_gap : array, shape (n_row, 2), optional
+        log10 of the strengths between which it rests on scans extrapolated towards zero; a limit
+        is extrapolated if anything between it and the best fit lies there. Default is none.
 
     Returns
     -------
@@ -124,7 +130,10 @@ def upper_limit(log10_nodes, stat, stat_zero, best, minimum, delta_stat, log10_e
     kernels.find_upper(log10_nodes, stat, stat_zero, best, minimum + float(delta_stat), limit, code)
     status = np.where(code == 0, int(LimitStatus.FOUND), int(LimitStatus.GRID_EDGE))
     with np.errstate(invalid="ignore", divide="ignore"):
-        beyond = (code == 0) & (np.log10(limit) > log10_extrapolated)
+        beyond = np.log10(limit) > log10_extrapolated
+        if log10_gap is not None:
+            beyond |= (np.log10(limit) > log10_gap[:, 0]) & (np.log10(best) < log10_gap[:, 1])
+    beyond &= code == 0
     status[beyond] = LimitStatus.EXTRAPOLATED
     return limit, status
 

@@ -23,6 +23,7 @@ __all__ = ["StackedDMLikelihood"]
 log = logging.getLogger(__name__)
 
 METHODS = ("profile", "marginal", "fixed")
+CONSTANT = ("castros", "priors", "method", "extra_widths", "jfactor_covariance", "groups")
 TREATMENTS = {"profile": "profiled", "marginal": "marginalized"}
 
 
@@ -141,6 +142,15 @@ class StackedDMLikelihood:
         self.extra_widths = collect_extra_widths(extra_widths, self.groups)
         self._treatments = self._split_all_priors()
         self._profiles = None
+        self._made = True
+
+    def __setattr__(self, name, value):
+        if name in CONSTANT and getattr(self, "_made", False):
+            raise AttributeError(
+                f"{name} of a StackedDMLikelihood can't be changed: what it has combined depends "
+                "on it; make a new one."
+            )
+        super().__setattr__(name, value)
 
     # ---- checks ------------------------------------------------------------------------------
 
@@ -405,11 +415,12 @@ class StackedDMLikelihood:
                 f"J-factors of {', '.join(held)} vary together: covariance [dex2] in contributors, "
                 f"correlations up to {off:.3g}."
             )
+        notes.extend(self._more_notes(targets))
         single = len(targets) == 1
         meta = CastroMetaData(
             target=targets[0] if single else None,
             process=first.process,
-            jfactor_method=self.method,
+            jfactor_method=self._jfactor_method(),
             cl=self.cl,
             contributors=contributors,
             notes=notes,
@@ -420,6 +431,34 @@ class StackedDMLikelihood:
             },
         )
         return CastroMaps._from_lattice(profiles, first.masses, first.channels, offset, meta)
+
+    def _jfactor_method(self):
+        """J treatment of the result: that of the inputs if it was done before."""
+        before = {c.meta.jfactor_method for c in self.castros} - {None, "fixed"}
+        return sorted(before)[-1] if self.method == "fixed" and before else self.method
+
+    def _more_notes(self, targets):
+        """What a reader of the result should know about how its parts fit together."""
+        members = [
+            (target, name, castro)
+            for target in targets
+            for name, castro in self.groups[target].items()
+        ]
+        notes = []
+        unknown = [
+            target
+            for target, name, castro in members
+            if castro.meta.log10_jfactor is None and self.priors[target][name] is not None
+        ]
+        if unknown:
+            notes.append(
+                f"the J-factors that the scans of {', '.join(dict.fromkeys(unknown))} were made "
+                "with are unknown, and taken to be those of the priors."
+            )
+        spectra = sorted({c.meta.spectra for *_, c in members if c.meta.spectra})
+        if len(spectra) > 1:
+            notes.append(f"made with different spectra: {', '.join(spectra)}.")
+        return notes
 
     def run(self):
         """Combine.
@@ -471,8 +510,11 @@ class StackedDMLikelihood:
             if len(self.targets) > 1:
                 names = [name for name in self.targets if name != target]
                 rest = self._combine(raw, names) if target in together else total.without(term)
-                without = self._as_castro(rest, names).strength_ul
-                ul_without = without.data[..., 0, 0]
+                ul_without = self._as_castro(rest, names).strength_ul.data[..., 0, 0]
+                if target not in together and np.isnan(ul_without).any():
+                    # the others may reach further than the sum did
+                    rest = self._combine(raw, names)
+                    ul_without = self._as_castro(rest, names).strength_ul.data[..., 0, 0]
             else:
                 ul_without = np.full(shape, np.nan)
             table = QTable()

@@ -104,6 +104,11 @@ class DarkMatterFlux(SpectralModel):
 
     def _set_prior(self, prior):
         parameter = self.parameters[1]
+        if isinstance(parameter.prior, JFactorPrior):
+            # bounds that the prior before has put there
+            low, high = parameter.prior.bounds
+            parameter.min = np.nan if parameter.min == low else parameter.min
+            parameter.max = np.nan if parameter.max == high else parameter.max
         if prior is not None:
             _check_prior(prior, parameter.name)
             parameter.value = prior.log10_jfactor

@@ -364,3 +364,22 @@ def test_shape_mask_and_meta_table(dataset):
     assert dataset.data_shape == (4,)
     assert dataset.mask is None
     assert dataset.meta_table["TELESCOP"][0] == "toy"
+
+
+def test_bins_with_and_without_negative_norms_become_flux_points():
+    """A common axis of norms reaches below the Poisson shape of the bounded bin."""
+    below, above = np.linspace(-5, 12, 40), np.linspace(0, 12, 40)
+    gauss, counts = (below - 1) ** 2 / 4, 2 * (above - 3 * np.log1p(above / 0.5))
+    dataset = SEDLikelihoodDataset(
+        [1, 10, 100] * u.GeV,
+        [below, above],
+        [gauss, counts - counts.min()],
+        ref_eflux=[1e-9, 1e-9] * u.Unit("GeV cm-2 s-1"),
+    )
+    points = dataset.to_flux_points()
+    scan = points.stat_scan.data.squeeze()
+    assert np.isfinite(scan).all()
+    norm = points.stat_scan.geom.axes["norm"].center.value
+    np.testing.assert_allclose(
+        (scan[:, 0] if scan.shape[0] == len(norm) else scan[0]), (norm - 1) ** 2 / 4, atol=1e-3
+    )

@@ -7,7 +7,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
 from dmgammapy.datasets import SEDLikelihoodDataset
-from dmgammapy.estimators import CastroEstimator, LimitStatus
+from dmgammapy.estimators import CastroEstimator, CastroMaps, LimitStatus, StackedDMLikelihood
 from dmgammapy.spectra import read_spectra
 from dmgammapy.targets import Target
 
@@ -348,3 +348,56 @@ def test_flat_scan_holds_no_information(make_target):
     assert run(np.zeros(6)) == LimitStatus.NO_INFORMATION
     # hardly bent: bounded far outside the scan, which is said
     assert run((np.arange(6) / 30) ** 2) == LimitStatus.EXTRAPOLATED
+
+
+class TestScansThatBeginAboveZero:
+    """Counts n over a background of 2: stat = 2 (s - n ln(1 + s / 2)), in closed form."""
+
+    @staticmethod
+    def castro(target, begin, n, interpolation="cubic", exposure=1.0):
+        norm = np.linspace(begin, 40, 60)
+        stat = 2 * (norm - n * np.log1p(norm / 2))
+        dataset = SEDLikelihoodDataset(
+            [1, 10] * u.GeV, [norm], [stat - stat.min()], models=target.to_models("100 GeV", "b"),
+            ref_eflux=[1e-9 / exposure] * u.Unit("GeV cm-2 s-1"),
+        )  # fmt: skip
+        return CastroEstimator([100] * u.GeV, ["b"], interpolation=interpolation).run(dataset)
+
+    @pytest.mark.parametrize("interpolation", ["cubic", "poisson"])
+    @pytest.mark.parametrize("begin", [2, 4, 10])
+    def test_limit_on_what_was_not_scanned(self, make_target, begin, interpolation):
+        castro = self.castro(make_target(), begin, 1, interpolation)  # no signal fits best
+        assert castro.status.data.item() == LimitStatus.EXTRAPOLATED
+        assert castro.upper_limit_and_status(cl=0.9)[1].data.item() == LimitStatus.EXTRAPOLATED
+
+    def test_is_it_off(self, make_target):
+        exact = self.castro(make_target(), 0, 1).sigmav_ul.data.item()
+        off = self.castro(make_target(), 10, 1).sigmav_ul.data.item()
+        assert off == pytest.approx(0.716 * exact, rel=1e-3)  # which is what the mark is for
+
+    @pytest.mark.parametrize("begin", [0, 1e-3])
+    def test_begin_that_does_not_matter(self, make_target, begin):
+        castro = self.castro(make_target(), begin, 1)
+        assert castro.status.data.item() == LimitStatus.FOUND
+        exact = brentq(lambda s: 2 * (s - np.log1p(s / 2)) - 2.705543, 1, 9)
+        no_count = self.castro(make_target(), 0, 0)  # stat = 2 s
+        ratio = castro.sigmav_ul.data.item() / no_count.sigmav_ul.data.item()
+        assert ratio == pytest.approx(exact / (2.705543 / 2), rel=1e-4)
+
+    def test_excess_above_the_begin_of_the_scan(self, make_target):
+        # the best fit, 10, and the limit are both inside
+        exact = self.castro(make_target(), 0, 12)
+        castro = self.castro(make_target(), 4, 12)
+        assert castro.status.data.item() == LimitStatus.FOUND
+        assert castro.sigmav_ul.data.item() == pytest.approx(exact.sigmav_ul.data.item(), rel=1e-5)
+        # at the best fit the scan is flat: TS would be zero
+        assert self.castro(make_target(), 10.1, 12).status.data.item() == LimitStatus.EXTRAPOLATED
+
+    def test_stack_and_file_carry_the_mark(self, make_target, tmp_path):
+        late = self.castro(make_target("late"), 4, 1)
+        late.write(tmp_path / "late.fits")
+        late = CastroMaps.read(tmp_path / "late.fits")
+        other = self.castro(make_target("other"), 0, 1)
+        for method in ("fixed", "profile"):
+            stack = StackedDMLikelihood([late, other], method=method).run()
+            assert stack.status.data.item() == LimitStatus.EXTRAPOLATED
