@@ -22,7 +22,7 @@ MARGIN = 2.0
 TABLE_BELOW, TABLE_ABOVE, TABLE_STAT = 9.0, 6.0, 4.0
 # Scans that begin above norm 0 are extrapolated between 0 and their first point. It counts if that
 # changes stat by more than GAP_STAT, at strengths where stat is within GAP_REACH of its minimum.
-GAP_STAT, GAP_REACH, GAP_DECADES = 1.0, 9.0, 8.0
+GAP_STAT, GAP_REACH, GAP_DECADES = 0.1, 9.0, 8.0
 YIELD_UNITS = {"flux": u.Unit(""), "eflux": u.Unit("GeV"), "dnde": u.Unit("GeV-1")}
 FLUX_UNITS = {name: unit * u.Unit("cm-2 s-1") for name, unit in YIELD_UNITS.items()}
 # Straight lines have kinks, which a lattice of the usual step would round off.

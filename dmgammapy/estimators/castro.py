@@ -392,26 +392,31 @@ class CastroEstimator(Estimator):
                 notes.append(f"{name}: held at their values, as bins can't fit them: {held}.")
             difference = counts.dispersion_note(dataset)
             notes.extend([difference] if difference else [])
+        meta = self._meta(
+            name, model, dataset.instrument, log10_jfactor, prior, notes, dataset.name,
+            norm_type=self.norm_type, interpolation=scans.interpolation,
+        )  # fmt: skip
+        offset = float(dataset.stat[keep].sum()) if dataset.stat is not None else 0.0
+        return CastroMaps._from_lattice(
+            profiles, self.masses, self.labels, np.full(valid.shape, offset), meta
+        )
+
+    def _meta(self, name, model, instrument, log10_jfactor, prior, notes, origin, **more):
         for note in notes:
             log.info(note)
-        meta = CastroMetaData(
+        return CastroMetaData(
             target=name,
-            instrument=dataset.instrument,
+            instrument=instrument,
             process=self.process,
             log10_jfactor=log10_jfactor,
             prior=prior,
             cl=self.cl,
             spectra=str(self.spectra.name),
-            norm_type=self.norm_type,
-            interpolation=scans.interpolation,
             k=getattr(model, "k", None),
             redshift=float(model.redshift),
             notes=notes,
-            origin=dataset.name,
-        )
-        offset = float(dataset.stat[keep].sum()) if dataset.stat is not None else 0.0
-        return CastroMaps._from_lattice(
-            profiles, self.masses, self.labels, np.full(valid.shape, offset), meta
+            origin=origin,
+            **more,
         )
 
     def _run_direct(self, counts):
@@ -425,23 +430,10 @@ class CastroEstimator(Estimator):
             notes.append(
                 _masked_note(name, self.labels, self.masses, no_counts, "no counts expected")
             )
-        for note in notes:
-            log.info(note)
-        meta = CastroMetaData(
-            target=name,
-            instrument=counts.instrument,
-            process=self.process,
-            log10_jfactor=log10_jfactor,
-            prior=prior,
-            cl=self.cl,
-            spectra=str(self.spectra.name),
-            norm_type="npred",
-            interpolation=self.interpolation or "poisson",
-            k=getattr(model, "k", None),
-            redshift=float(model.redshift),
-            notes=notes,
-            origin=counts.name,
-        )
+        meta = self._meta(
+            name, model, counts.instrument, log10_jfactor, prior, notes, counts.name,
+            norm_type="npred", interpolation=self.interpolation or "poisson",
+        )  # fmt: skip
         return CastroMaps._from_lattice(profiles, self.masses, self.labels, offset, meta)
 
 

@@ -364,9 +364,10 @@ class TestScansThatBeginAboveZero:
         return CastroEstimator([100] * u.GeV, ["b"], interpolation=interpolation).run(dataset)
 
     @pytest.mark.parametrize("interpolation", ["cubic", "poisson"])
-    @pytest.mark.parametrize("begin", [2, 4, 10])
+    @pytest.mark.parametrize("begin", [0.5, 4, 10])
     def test_limit_on_what_was_not_scanned(self, make_target, begin, interpolation):
         castro = self.castro(make_target(), begin, 1, interpolation)  # no signal fits best
+        assert "TS and limits are uncertain" in castro.meta.notes[0]
         assert castro.status.data.item() == LimitStatus.EXTRAPOLATED
         assert castro.upper_limit_and_status(cl=0.9)[1].data.item() == LimitStatus.EXTRAPOLATED
 
@@ -397,7 +398,12 @@ class TestScansThatBeginAboveZero:
         late = self.castro(make_target("late"), 4, 1)
         late.write(tmp_path / "late.fits")
         late = CastroMaps.read(tmp_path / "late.fits")
-        other = self.castro(make_target("other"), 0, 1)
-        for method in ("fixed", "profile"):
-            stack = StackedDMLikelihood([late, other], method=method).run()
-            assert stack.status.data.item() == LimitStatus.EXTRAPOLATED
+        for exposure, expected in (
+            (1.0, LimitStatus.EXTRAPOLATED),
+            # a target so much stronger that the other is not noticed where the limit is
+            (1e3, LimitStatus.FOUND),
+        ):
+            other = self.castro(make_target("other"), 0, 1, exposure=exposure)
+            for method in ("fixed", "profile"):
+                stack = StackedDMLikelihood([late, other], method=method).run()
+                assert stack.status.data.item() == expected
