@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from gammapy.modeling.models import SkyModel
+from gammapy.modeling.models import GaussianPrior, SkyModel, UniformPrior
 
 from ._counts_models import linear_parameter, norm_parameter
 
 __all__ = [
     "Component",
+    "check_free",
+    "check_links",
     "check_named",
     "make_component",
     "model_of",
@@ -81,6 +83,11 @@ def make_component(i, model, is_source, free, position):
     spectral = getattr(model, "spectral_model", None)
     if is_source:
         parameter = norm_parameter(model)
+        if parameter.prior is not None:
+            raise ValueError(
+                f"the source's {parameter.name} has a prior, which a limit can't have: remove it "
+                f"(model {model.name!r})."
+            )
         ignored = [
             p.name
             for p in model.parameters
@@ -95,10 +102,6 @@ def make_component(i, model, is_source, free, position):
     if isinstance(free, str):
         if free == "fixed":
             return Component(i, model, None, [])
-        if free != "free":
-            raise ValueError(
-                f"free must be 'free', 'fixed', model names or an angle, got {free!r}."
-            )
         parameter = linear_parameter(model) if spectral is not None else None
         rest = [p for p in model.parameters if not p.frozen and p is not parameter]
         return Component(i, model, parameter, rest)
@@ -112,15 +115,57 @@ def make_component(i, model, is_source, free, position):
             and not getattr(extended, "is_template", False)
             and where.separation(position) <= free
         )
-        return Component(i, model, norm_parameter(model) if near else None, [])
-    return Component(i, model, norm_parameter(model) if model.name in free else None, [])
+        return Component(i, model, _free_norm(model) if near else None, [])
+    return Component(i, model, _free_norm(model) if model.name in free else None, [])
+
+
+def _free_norm(model):
+    """Norm of a model that is freed by name or distance."""
+    parameter = norm_parameter(model)
+    prior = parameter.prior
+    if prior is not None and not isinstance(prior, GaussianPrior | UniformPrior):
+        raise ValueError(
+            f"model {model.name!r}: the prior on {parameter.name} is a {type(prior).__name__}; "
+            "norms freed by name or distance take Gaussian and uniform ones. Free it in the "
+            "model and use free='free'."
+        )
+    return parameter
 
 
 def _is_angle(free):
     return isinstance(free, u.Quantity)
 
 
+def check_free(free, source):
+    """Raise an error that says what ``free`` may be."""
+    remedy = "free must be 'free', 'fixed', a list of model names or an angle"
+    if isinstance(free, str):
+        if free not in ("free", "fixed"):
+            raise ValueError(f"{remedy}, got {free!r}.")
+    elif _is_angle(free):
+        if not free.unit.is_equivalent("deg") or not free.isscalar:
+            raise ValueError(f"{remedy}, got {free!r}.")
+    elif not isinstance(free, list | tuple | set) or not all(isinstance(n, str) for n in free):
+        raise TypeError(f"{remedy}, got {free!r}.")
+    elif source in free:
+        raise ValueError(f"free names the source {source!r}, whose norm is free anyway.")
+
+
+def check_links(components):
+    """Raise an error if a norm of one model is another parameter elsewhere."""
+    norms = [c.parameter for c in components if c.parameter is not None]
+    for component in components:
+        for parameter in component.nonlinear:
+            if any(parameter is norm for norm in norms):
+                raise ValueError(
+                    f"{parameter.name} of model {component.model.name!r} is linked to the norm of "
+                    "another model but doesn't scale this one: unlink or freeze it, or use "
+                    "gammapy.modeling.Fit."
+                )
+
+
 def check_named(free, components):
+    """Raise an error if ``free`` names models that are not there."""
     if isinstance(free, str) or _is_angle(free):
         return
     known = {c.model.name for c in components}

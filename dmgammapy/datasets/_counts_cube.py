@@ -42,7 +42,7 @@ def scan_positions(
     if cov_scale is not None:
         start, priors = likelihood._fitted_priors(cov_scale)
     bins = likelihood._bins(edges)
-    problems = [make_problem(parts, priors, start) if parts else None for parts in bins]
+    problems = [make_problem(parts, priors) if parts else None for parts in bins]
     rows = progress(range(positions.shape[0]), "castro cube", show_progress)
     parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     return parallel(

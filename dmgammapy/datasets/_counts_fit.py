@@ -67,23 +67,29 @@ class CountsFit:
         errors = list(self.errors.values())
         return Table([self.names, values, errors, units], names=["name", "value", "error", "unit"])
 
-    def to_models(self, models):
+    def to_models(self, models, aliases=None):
         """Write values, errors and covariance into models.
 
         Parameters
         ----------
         models : `~gammapy.modeling.models.Models`
             Those of the datasets.
+        aliases : dict, optional
+            ``{id of a parameter: parameter of the fit}`` for models that stand for another.
         """
-        for parameter, value in zip(self.parameters, self.norms * self._scales, strict=True):
-            parameter.value = value
+        own = {id(parameter): i for i, parameter in enumerate(self.parameters)}
+        own |= {key: own[id(p)] for key, p in (aliases or {}).items() if id(p) in own}
+        values = self.norms * self._scales
+        rows = list(models.covariance.parameters)  # linked parameters stand there repeatedly
+        source = np.array([own.get(id(p), -1) for p in rows], dtype=int)
+        for parameter, i in zip(rows, source, strict=True):
+            if i >= 0:
+                parameter.value = values[i]
         matrix = np.array(models.covariance.data)
-        place = {id(p): i for i, p in enumerate(models.covariance.parameters)}
-        mine = [i for i, p in enumerate(self.parameters) if id(p) in place]
-        index = [place[id(self.parameters[i])] for i in mine]
-        matrix[index, :] = 0.0
-        matrix[:, index] = 0.0
-        matrix[np.ix_(index, index)] = self.covariance[np.ix_(mine, mine)]
+        mine = np.flatnonzero(source >= 0)
+        matrix[mine, :] = 0.0
+        matrix[:, mine] = 0.0
+        matrix[np.ix_(mine, mine)] = self.covariance[np.ix_(source[mine], source[mine])]
         models.covariance = matrix
 
     def __repr__(self):
@@ -97,9 +103,13 @@ class CountsFit:
 def fit_likelihood(likelihood, norm=None, nonlinear=True):
     """Minimise -2 ln L over norms and, if asked, the other free parameters."""
     others = likelihood.nonlinear_parameters if nonlinear else []
-    state = FitState(likelihood, norm, others)
-    n_iter = state.minimise()
-    covariance = state.covariance()
+    try:
+        state = FitState(likelihood, norm, others)
+        n_iter = state.minimise()
+        covariance = state.covariance()
+    finally:
+        if others:
+            likelihood._assemble()  # back to the models' own values
     parameters = [likelihood.parameter, *likelihood.norm_parameters, *others]
     scales = np.concatenate([likelihood._references, np.ones(len(others))])
     names = [likelihood._name(p) for p in parameters]
@@ -110,8 +120,6 @@ def fit_likelihood(likelihood, norm=None, nonlinear=True):
         parameters[pick], names[pick], scales[pick], values[pick], covariance[pick, pick],
         state.stat, n_iter,
     )  # fmt: skip
-    if others:
-        likelihood._assemble()  # back to the models' own values
     return fit
 
 
@@ -140,7 +148,8 @@ class FitState:
         self.norm_lower = np.concatenate([[0.0], low])
         if likelihood.parameter.min < 0:
             self.norm_lower[0] = likelihood.parameter.min / likelihood._references[0]
-        self.norm_upper = np.concatenate([[np.inf], high])
+        top = likelihood.parameter.max / likelihood._references[0]
+        self.norm_upper = np.concatenate([[top if np.isfinite(top) else np.inf], high])
         first = likelihood.parameter.value / likelihood._references[0] if norm is None else norm
         self.norms = np.concatenate([[first], likelihood.start])
         self.free = np.ones(n, dtype=bool)
@@ -241,8 +250,7 @@ class FitState:
         for j, parameter in enumerate(self.others):
             priors[n + j] = _quadratic(parameter, self.values[j], self.steps[j])
         parts = [(terms, slice(None)) for terms in likelihood._terms]
-        start = np.concatenate([self.norms[1:], np.zeros(len(self.others))])
-        problem = make_problem(parts, priors, start)
+        problem = make_problem(parts, priors)
         for terms in likelihood._terms:
             for j in range(len(self.others)):
                 terms.templates.pop(n + j, None)
@@ -409,7 +417,7 @@ def _first_step(parameter):
         return STEP_OF_ERROR * parameter.error
     if parameter.unit == "deg":
         return 0.003
-    return 1e-3 * max(abs(parameter.value), 0.1)
+    return 1e-3 * (abs(parameter.value) if parameter.value != 0 else 1.0)
 
 
 def _difference(plus, minus, width):
@@ -419,6 +427,8 @@ def _difference(plus, minus, width):
 def _quadratic(parameter, value, step):
     """Mean and weight, for the move from ``value``, of a parameter's prior."""
     low, center, high = (prior_value(parameter, value + s * step) for s in (-1, 0, 1))
+    if not np.isfinite([low, center, high]).all():  # at the edge of a prior, which is a bound
+        return 0.0, 0.0
     slope = (high - low) / (2 * step)
     weight = max((high - 2 * center + low) / (2 * step**2), 0.0)
     if weight == 0.0:

@@ -25,6 +25,8 @@ __all__ = ["evaluate", "minimise", "on_off_slopes", "profile", "solve_level", "s
 
 TRUNCATION = 1e-25  # Gammapy's lower end of expected counts
 LOG_TRUNCATION = np.log(TRUNCATION)
+ROUNDING = 1e-14  # of the terms of -2 ln L
+GOOD_ENOUGH = 1e-6  # expected decrease that rounding may hide
 FAR = 1e15  # a norm that runs beyond has nothing to hold it
 jit = nb.njit(cache=True, nogil=True, fastmath=False)
 
@@ -100,14 +102,19 @@ def stat_only(theta, problem):
 
 @jit
 def evaluate(theta, problem, gradient, hessian):
-    """-2 ln L at the norms ``theta`` (K,); fills ``gradient`` (K,) and ``hessian`` (K, K)."""
+    """-2 ln L at the norms ``theta`` (K,); fills ``gradient`` (K,) and ``hessian`` (K, K).
+
+    Returns it and the sum of the magnitudes of its terms, which rounding errors scale with.
+    """
     (total, rows, fixed, counts, on_rows, on_fixed, on, off, alpha, constant, mean, weight) = (
         problem
     )
     k_max = theta.size
     stat = constant
+    size = abs(constant)
     hessian[:] = 0.0
     for k in range(k_max):
+        size += 2 * abs(total[k] * theta[k])
         shift = theta[k] - mean[k]
         stat += 2 * total[k] * theta[k] + weight[k] * shift**2
         gradient[k] = 2 * total[k] + 2 * weight[k] * shift
@@ -117,18 +124,23 @@ def evaluate(theta, problem, gradient, hessian):
         mu = fixed[v]
         for k in range(k_max):
             mu += rows[v, k] * theta[k]
-        if mu > TRUNCATION:
-            log_sum += counts[v] * np.log(mu)
-        else:
-            log_sum += counts[v] * LOG_TRUNCATION
+        inside = mu > TRUNCATION
+        if not inside:
             mu = TRUNCATION
+        term = counts[v] * np.log(mu)
+        log_sum += term
+        size += 2 * abs(term)
         ratio = 2 * counts[v] / mu
         curvature = ratio / mu
         for k in range(k_max):
+            # what can't lift a voxel out of its truncation doesn't move -2 ln L
+            if not inside and rows[v, k] <= 0:
+                continue
             gradient[k] -= ratio * rows[v, k]
             x = curvature * rows[v, k]
             for j in range(k + 1):
-                hessian[k, j] += x * rows[v, j]
+                if inside or rows[v, j] > 0:
+                    hessian[k, j] += x * rows[v, j]
     stat -= 2 * log_sum
     for v in range(on.size):
         signal = on_fixed[v]
@@ -136,6 +148,7 @@ def evaluate(theta, problem, gradient, hessian):
             signal += on_rows[v, k] * theta[k]
         value, slope, curvature = _on_off(signal, on[v], off[v], alpha[v])
         stat += value
+        size += abs(value)
         # total holds the linear part of voxels without counts ON only
         for k in range(k_max):
             gradient[k] += slope * on_rows[v, k]
@@ -145,7 +158,7 @@ def evaluate(theta, problem, gradient, hessian):
     for k in range(k_max):
         for j in range(k):
             hessian[j, k] = hessian[k, j]
-    return stat
+    return stat, size
 
 
 @jit
@@ -245,6 +258,30 @@ def _bounded_step(theta, gradient, hessian, active, lower, upper, move):
 
 
 @jit
+def _make_possible(theta, free, upper, problem):
+    """Raise the free background norms until no voxel with counts expects less than nothing."""
+    rows, fixed = problem[1], problem[2]
+    k_max = theta.size
+    for _ in range(60):
+        impossible = False
+        for v in range(fixed.size):
+            mu = fixed[v]
+            for k in range(k_max):
+                mu += rows[v, k] * theta[k]
+            if mu <= TRUNCATION:
+                for k in range(1, k_max):
+                    if free[k] and rows[v, k] > 0 and theta[k] < upper[k]:
+                        impossible = True
+            if impossible:
+                break
+        if not impossible:
+            return
+        for k in range(1, k_max):
+            if free[k]:
+                theta[k] = min(1.5 * theta[k] if theta[k] > 0 else 1e-3, upper[k])
+
+
+@jit
 def minimise(theta, free, lower, upper, problem, tolerance, max_iter):
     """Minimise -2 ln L within bounds by Newton's method; ``theta`` (K,) is changed.
 
@@ -274,8 +311,11 @@ def minimise(theta, free, lower, upper, problem, tolerance, max_iter):
     for k in range(k_max):
         if free[k]:
             theta[k] = min(max(theta[k], lower[k]), upper[k])
+    _make_possible(theta, free, upper, problem)
+    decrement = np.inf
+    stat = np.inf
     for iteration in range(max_iter):
-        stat = evaluate(theta, problem, gradient, hessian)
+        stat, size = evaluate(theta, problem, gradient, hessian)
         flat = False
         for k in range(k_max):
             active[k] = free[k]
@@ -316,15 +356,15 @@ def minimise(theta, free, lower, upper, problem, tolerance, max_iter):
                 )
                 slope += gradient[k] * (trial[k] - theta[k])
             new = stat_only(trial, problem)
-            if new <= stat + 1e-4 * slope + 1e-13 * abs(stat):
+            if new <= stat + 1e-4 * slope + ROUNDING * size:
                 accepted = True
                 break
             length *= 0.5
         if not accepted:
             # rounding leaves nothing to gain
-            return stat, iteration if decrement < 1e-6 else -1
+            return stat, iteration if decrement < GOOD_ENOUGH else -1
         theta[:] = trial
-    return stat, -1
+    return stat, max_iter if decrement < GOOD_ENOUGH else -1
 
 
 @jit
@@ -404,7 +444,9 @@ def solve_level(
             distance = widest
         current[0] = best + sign * distance
         if any_free:
-            stat, _ = minimise(current, other, lower, upper, problem, tolerance, max_iter)
+            stat, n_iter = minimise(current, other, lower, upper, problem, tolerance, max_iter)
+            if n_iter < 0:
+                return np.nan
         else:
             stat = stat_only(current, problem)
         root = np.sqrt(max(stat - stat_best, 0.0))

@@ -6,6 +6,7 @@ import numpy as np
 
 __all__ = ["DatasetTerms", "Problem", "make_problem"]
 
+HUGE = 1e100  # Gammapy's ratio of acceptances where there is none OFF
 NEGATIVE_NOISE = 1e-6  # of the largest value: what Fourier transforms leave
 
 
@@ -80,7 +81,7 @@ class DatasetTerms:
             off = dataset.counts_off.data
             cls._check(off, used, name, "counts_off")
             alpha = dataset.alpha.data
-            bad = used & ~(np.isfinite(alpha) & (alpha > 0))
+            bad = used & ~((alpha > 0) & (alpha < HUGE))
             if bad.any():
                 raise ValueError(
                     f"dataset {name!r}: acceptance_off is zero or missing in {bad.sum()} bins, "
@@ -160,19 +161,42 @@ class Problem:
         Global index of the nuisance norms 1 to K - 1.
     npred_signal, n_counts : float
         Predicted counts of unit signal and observed counts.
-    floor : float
-        Norm of the signal below which it predicts, with the start norms, less than nothing in
-        some voxel.
-    start : array
-        All norms to begin with.
+    parts, signals : list
+        Datasets with their energies, and the signal in each.
     """
 
     arrays: tuple
     index: list
     npred_signal: float
     n_counts: float
-    floor: float
-    start: np.ndarray
+    parts: list
+    signals: list
+
+    def floor(self, norms):
+        """Norm of the signal below which it predicts less than nothing in some voxel.
+
+        Parameters
+        ----------
+        norms : array, shape (K - 1,)
+            Nuisance norms, in the order of ``index``.
+        """
+        return max(
+            _floor(terms, part, own, self.index, norms)
+            for (terms, part), own in zip(self.parts, self.signals, strict=True)
+        )
+
+    def with_floor(self, voxels, norm):
+        """The same with a little more expected in some of the voxels with counts.
+
+        Parameters
+        ----------
+        voxels : bool array, shape (N,)
+        norm : float
+            What is expected more there, as norm of the signal.
+        """
+        arrays = list(self.arrays)
+        arrays[2] = arrays[2] + np.where(voxels, norm * arrays[1][:, 0], 0.0)
+        return replace(self, arrays=tuple(arrays))
 
     def copy(self):
         """Copy whose signal can be replaced without changing this one."""
@@ -192,7 +216,7 @@ class Problem:
             Prediction of norm 1 in every part, cut to its energies.
         """
         total, rows, on_rows = self.arrays[0], self.arrays[1], self.arrays[4]
-        total[0], self.npred_signal, self.floor = 0.0, 0.0, -np.inf
+        total[0], self.npred_signal, self.signals = 0.0, 0.0, list(signals)
         first, first_on = 0, 0
         for (terms, part), own in zip(parts, signals, strict=True):
             weight, counts = terms.weight[part], terms.counts[part]
@@ -208,13 +232,9 @@ class Problem:
                 total[0] += float(own[used & (counts == 0)].sum())
                 on_rows[first_on : first_on + n, 0] = own[filled]
                 first_on += n
-            columns = [terms.templates.get(k) for k in self.index]
-            columns = [own, *(None if c is None else c[part] for c in columns)]
-            floor = _floor(terms, part, own, used, columns, self.index, self.start)
-            self.floor = max(self.floor, floor)
 
 
-def make_problem(parts, priors, start):
+def make_problem(parts, priors):
     """Collect voxels into one problem.
 
     Parameters
@@ -223,8 +243,6 @@ def make_problem(parts, priors, start):
         Datasets and their energies.
     priors : dict
         ``{index: (mean, weight)}`` of the norms.
-    start : array
-        Present values of all norms.
 
     Returns
     -------
@@ -242,7 +260,7 @@ def make_problem(parts, priors, start):
     total = np.zeros(n_norm)
     constant = 0.0
     cash, on_off = [], []
-    n_counts, floor = 0.0, -np.inf
+    n_counts = 0.0
     for terms, part in parts:
         weight = terms.weight[part]
         used = weight > 0
@@ -253,7 +271,6 @@ def make_problem(parts, priors, start):
         n_counts += counts.sum()
         fixed = terms.fixed[part]
         filled = used & (counts > 0)
-        floor = max(floor, _floor(terms, part, own, used, columns, index, start))
         rows = np.zeros((int(filled.sum()), n_norm))
         if terms.off is None:
             for k, column in enumerate(columns):
@@ -283,7 +300,8 @@ def make_problem(parts, priors, start):
         total, *_stack(cash, 3, n_norm), *_stack(on_off, 5, n_norm), constant, mean, prior_weight
     )  # fmt: skip
     npred = sum(float((t.weight[p] * t.signal[p]).sum()) for t, p in parts)
-    return Problem(arrays, index, npred, n_counts, floor, start)
+    signals = [terms.signal[part] for terms, part in parts]
+    return Problem(arrays, index, npred, n_counts, list(parts), signals)
 
 
 def _stack(chunks, n_arrays, n_norm):
@@ -295,15 +313,15 @@ def _stack(chunks, n_arrays, n_norm):
     )
 
 
-def _floor(terms, part, signal, used, columns, index, start):
-    """Lowest norm of the signal with no negative prediction, at the start norms."""
-    seen = used & (signal > 1e-12 * max(signal.max(), 1e-300))
+def _floor(terms, part, signal, index, norms):
+    """Lowest norm of the signal with no negative prediction in one dataset."""
+    seen = (terms.weight[part] > 0) & (signal > 1e-12 * max(signal.max(), 1e-300))
     if not seen.any():
         return -np.inf
     rest = terms.fixed[part][seen]
-    for k, column in zip(index, columns[1:], strict=True):
-        if column is not None:
-            rest = rest + start[k - 1] * column[seen]
+    for k, norm in zip(index, norms, strict=True):
+        if k in terms.templates:
+            rest = rest + norm * terms.templates[k][part][seen]
     if terms.off is not None:
         alpha, off, on = (x[part][seen] for x in (terms.alpha, terms.off, terms.counts))
         rest = rest + alpha * (on + off) / (1 + alpha)

@@ -11,6 +11,11 @@ __all__ = ["NormScan", "minimise_problem", "scan_problem"]
 TOLERANCE = 1e-9  # expected further decrease of -2 ln L
 MAX_ITER = 300
 MIN_BELOW = 4  # scan points between zero and the best fit
+INSIDE = 0.999  # of the way to where a voxel's prediction would be negative
+MAX_FLOOR = 6
+# a voxel with counts is taken to expect at least this part of the best signal there
+VOID = 1e-6
+STEEP = 1e-3  # of the best fit: the lowest norm above zero where -2 ln L is steep there
 
 
 @dataclass
@@ -127,35 +132,30 @@ def scan_problem(
     if not problem.npred_signal > 0:
         return _flat(problem, theta, low, high, n_points, norm_scan, what)
     at_zero, stat_zero = _conditional(problem, theta, 0.0, free, low, high, what)
-    floor = problem.floor
-    if negative:
-        low[0] = 0.999 * floor if np.isfinite(floor) else -np.inf
-        if not np.isfinite(low[0]):
-            raise ValueError(f"{what}: no lower end of the norm to scan down to.")
-    else:
-        low[0] = 0.0
-    theta = at_zero.copy()
-    excess = (problem.n_counts - _expected(at_zero, problem)) / problem.npred_signal
-    theta[0] = max(0.5 * excess, 0.0)
-    theta, stat = minimise_problem(problem, theta, free, low, high, what)
+    theta, stat = _best(problem, at_zero, free, low, high, negative, what)
+    void = _void(problem, at_zero, theta[0])
+    if void.any():
+        # counts where nothing but the signal is expected: their -2 ln L has no value at zero
+        problem = problem.with_floor(void, VOID * theta[0])
+        at_zero, stat_zero = _conditional(problem, at_zero, 0.0, free, low, high, what)
+        theta, stat = _best(problem, at_zero, free, low, high, negative, what)
     if not negative and stat > stat_zero:
         theta, stat = at_zero, stat_zero
     error = _error(theta, free, low, high, problem)
-    limit = np.inf
     guess = 1.6 * error if np.isfinite(error) else 0.0
     guess = max(guess, 1.0 / problem.npred_signal) if not guess > 0 else guess
     args = (theta, stat), (free, low, high, problem.arrays, TOLERANCE, MAX_ITER)
-    ul = _level(delta_stat_ul, *args, guess, +1.0, limit)
-    top = _level(delta_stat_max, *args, (ul - theta[0]) * 3, +1.0, limit)
+    ul = _level(delta_stat_ul, *args, guess, +1.0, np.inf, what)
+    top = _level(delta_stat_max, *args, (ul - theta[0]) * 3, +1.0, np.inf, what)
     if norm_scan is None:
         bottom = 0.0
         if negative:
             bottom = low[0]
             if theta[0] > low[0]:
-                bottom = _level(delta_stat_max, *args, top - theta[0], -1.0, low[0])
+                bottom = _level(delta_stat_max, *args, top - theta[0], -1.0, low[0], what)
             bottom = min(bottom, 0.0)
         ts = max(stat_zero - stat, 0.0)
-        norm_scan = _grid(bottom, theta[0], ul, top, n_points, ts, delta_stat_max)
+        norm_scan = _grid(bottom, theta[0], ul, top, n_points, ts, delta_stat_max, void.any())
     norm_scan = np.asarray(norm_scan, dtype=float)
     stat_scan = _profile(problem, norm_scan, theta, free, low, high, what)
     return NormScan(
@@ -199,13 +199,46 @@ def _expected(theta, problem):
     return float(total @ theta + constant / 2)
 
 
-def _level(level, best, setting, start, sign, limit):
+def _best(problem, at_zero, free, low, high, negative, what):
+    """Best fit of signal and norms; ``low[0]`` becomes the end of the signal's domain."""
+    low[0] = 0.0
+    theta = at_zero.copy()
+    excess = (problem.n_counts - _expected(at_zero, problem)) / problem.npred_signal
+    theta[0] = max(0.5 * excess, 0.0)
+    norms = at_zero[1:]
+    for _ in range(MAX_FLOOR if negative else 1):
+        if negative:
+            floor = problem.floor(norms)
+            if not np.isfinite(floor):
+                raise ValueError(f"{what}: no lower end of the norm to scan down to.")
+            low[0] = INSIDE * floor
+        theta, stat = minimise_problem(problem, theta, free, low, high, what)
+        # the background that goes with a negative signal allows for more of it
+        if theta[0] > low[0] or not low[0] > INSIDE * problem.floor(theta[1:]) * (1 + 1e-6):
+            break
+        norms = theta[1:].copy()
+    return theta, stat
+
+
+def _void(problem, at_zero, norm):
+    """Voxels with counts in which nothing but the signal is expected, bool array (N,)."""
+    rows, fixed = problem.arrays[1], problem.arrays[2]
+    rest = fixed + rows[:, 1:] @ at_zero[1:]
+    return (rows[:, 0] > 0) & (rest < VOID * rows[:, 0] * norm)
+
+
+def _level(level, best, setting, start, sign, limit, what):
     theta, stat = best
-    return float(kernels.solve_level(level, theta, stat, start, *setting, sign, sign * abs(limit)))
+    value = kernels.solve_level(level, theta, stat, start, *setting, sign, sign * abs(limit))
+    _require(-1 if np.isnan(value) else 0, what)
+    return float(value)
 
 
-def _grid(bottom, best, ul, top, n_points, ts, delta_stat_max):
-    """Norms from ``bottom`` to ``top`` that hold zero, the best fit and the limit."""
+def _grid(bottom, best, ul, top, n_points, ts, delta_stat_max, steep=False):
+    """Norms from ``bottom`` to ``top`` that hold zero, the best fit and the limit.
+
+    ``steep`` puts those between zero and the best fit at equal ratios.
+    """
     anchors = np.unique([bottom, 0.0, best, ul, top])
     gaps = np.diff(anchors)
     # points where -2 ln L changes: its root is nearly linear in the norm

@@ -1,14 +1,18 @@
 """Fast likelihood of Gammapy counts datasets that is linear in norms: `CountsLikelihood`."""
 
 from copy import copy
+from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
 from gammapy.datasets import Datasets, MapDataset
 from gammapy.modeling import Covariance
+from gammapy.modeling.models import SpectralModel
 
 from . import _counts_kernels as kernels
 from ._counts_components import (
+    check_free,
+    check_links,
     check_named,
     make_component,
     model_of,
@@ -131,6 +135,11 @@ class CountsLikelihood(CountsPredictions):
                 "the models have penalties between parameters, which this likelihood lacks: use "
                 "gammapy.modeling.Fit, or correlate J-factors in StackedDMLikelihood."
             )
+        check_free(free, name)
+        if spectrum is not None and not isinstance(spectrum, SpectralModel):
+            raise TypeError(
+                f"the spectrum of norm 1 must be a spectral model, got {type(spectrum).__name__}."
+            )
         position = source_position(datasets, name)
         components, parameters = [], [None]
         for i, dataset in enumerate(datasets):
@@ -152,6 +161,7 @@ class CountsLikelihood(CountsPredictions):
                     parameters.append(component.parameter)
                 components.append(component)
         check_named(free, components)
+        check_links(components)
         references = np.array([reference_of(p) for p in parameters])
         if spectrum is not None:
             references[0] = 1.0
@@ -159,6 +169,8 @@ class CountsLikelihood(CountsPredictions):
         terms = [DatasetTerms.from_dataset(dataset) for dataset in datasets]
         out = cls(datasets, name, terms, components, parameters, references, renderers)
         out._spectrum = spectrum
+        if spectrum is not None:
+            out._refuse_shared()
         out._given = given if isinstance(given, Datasets) else None
         out._evaluate()
         return out
@@ -191,6 +203,21 @@ class CountsLikelihood(CountsPredictions):
             if weight:
                 scale = self._references[k]
                 self._priors[k] = (mean / scale, weight * scale**2)
+
+    def _refuse_shared(self):
+        """Raise an error if another model has the source's norm: its spectrum can't follow."""
+        shared = [
+            model.name
+            for dataset in self.datasets
+            for model in dataset.models
+            if model.name != self.source and any(p is self.parameter for p in model.parameters)
+        ]
+        if shared:
+            raise ValueError(
+                f"models {sorted(set(shared))} share {self.parameter.name} with the source "
+                f"{self.source!r}; its scan has one spatial model. Use one model, such as a "
+                "template of both parts, or fit with gammapy.modeling.Fit."
+            )
 
     # --- what it is made of ------------------------------------------------------------------
 
@@ -279,7 +306,7 @@ class CountsLikelihood(CountsPredictions):
     def problem(self):
         """All voxels as one problem."""
         parts = [(terms, slice(None)) for terms in self._terms]
-        return make_problem(parts, self._priors, self.start)
+        return make_problem(parts, self._priors)
 
     def _bin_parts(self, low, high):
         """Datasets and their energies between two edges, empty if all of it is masked."""
@@ -295,6 +322,15 @@ class CountsLikelihood(CountsPredictions):
 
     def _bins(self, edges):
         """Parts of every energy bin; checks the edges."""
+        if len(edges) < 2 or not (np.diff(edges) > 0).all():
+            raise ValueError(f"energy edges must ascend, got {edges} GeV.")
+        first = min(terms.edges[0] for terms in self._terms)
+        last = max(terms.edges[-1] for terms in self._terms)
+        if edges[0] < first * (1 - EDGE_RTOL) or edges[-1] > last * (1 + EDGE_RTOL):
+            raise ValueError(
+                f"energy edges from {edges[0]:.6g} to {edges[-1]:.6g} GeV reach beyond the data, "
+                f"which go from {first:.6g} to {last:.6g} GeV."
+            )
         for terms in self._terms:
             for edge in edges:
                 if not _splits(terms.edges, edge):
@@ -350,13 +386,25 @@ class CountsLikelihood(CountsPredictions):
             if not parts:
                 scans.append(None)
                 continue
-            problem = make_problem(parts, priors, start)
+            problem = make_problem(parts, priors)
             pick = np.array(problem.index, dtype=int) - 1
             what = f"{self.source}, {edges[b]:.4g} to {edges[b + 1]:.4g} GeV"
             scans.append(
                 scan_problem(problem, start[pick], lower[pick], upper[pick], what=what, **kwargs)
             )
         return scans
+
+    def _rises(self, norms):
+        """Distance above every norm at which -2 ln L, on its own, has risen by one."""
+        problem = self.problem()
+        index = np.concatenate([[0], problem.index]).astype(int)
+        gradient, hessian = np.empty(len(index)), np.empty((len(index), len(index)))
+        kernels.evaluate(norms[index], problem.arrays, gradient, hessian)
+        a, b = 0.5 * np.diag(hessian), np.maximum(gradient, 0.0)
+        out = np.full(len(norms), np.inf)
+        with np.errstate(divide="ignore"):
+            out[index] = 2 / (b + np.sqrt(b**2 + 4 * a))
+        return out
 
     def _fitted_priors(self, cov_scale):
         if not cov_scale > 0:
@@ -365,10 +413,15 @@ class CountsLikelihood(CountsPredictions):
         n = len(self.norm_parameters)
         norms = fit.norms[1 : n + 1]
         errors = np.sqrt(np.diag(fit.covariance_norms))[1 : n + 1]
+        rises = self._rises(fit.norms)
         priors = {}
         for k in range(n):
-            if errors[k] > 0:
-                priors[k + 1] = (norms[k], 1 / (cov_scale * errors[k]) ** 2)
+            # at a bound, the distance at which -2 ln L has risen by one
+            width = errors[k] if errors[k] > 0 else rises[k + 1]
+            if np.isfinite(width) and width > 0:
+                priors[k + 1] = (norms[k], 1 / (cov_scale * width) ** 2)
+            elif k + 1 in self._priors:
+                priors[k + 1] = self._priors[k + 1]
         return norms, priors
 
     def add_priors(self, cov_scale):
@@ -407,8 +460,13 @@ class CountsLikelihood(CountsPredictions):
         likelihood : `CountsLikelihood`
             Shares the predicted counts with this one.
         """
+        counts = list(counts)
+        if len(counts) != len(self._terms):
+            raise ValueError(f"with_counts needs {len(self._terms)} arrays, got {len(counts)}.")
         out = copy(self)
         out._known_fluxes = {}
+        out._references = self._references.copy()
+        out._components = [replace(component, spectrum=None) for component in self._components]
         out._terms = [
             terms.with_counts(getattr(values, "data", values))
             for terms, values in zip(self._terms, counts, strict=True)
@@ -441,12 +499,13 @@ class CountsLikelihood(CountsPredictions):
 
     def scanner(self):
         """Profile the strength of many signals, see `_counts_direct.DirectScanner`."""
-        return DirectScanner(self)
+        self._refuse_shared()
+        return DirectScanner(self.with_counts([terms.counts for terms in self._terms]))
 
     # --- fit ---------------------------------------------------------------------------------
 
     def fit(self, norm=None, nonlinear=True):
-        """Maximise the likelihood over all free parameters.
+        """Maximise the likelihood over all free parameters, those of the background and the norm.
 
         Parameters
         ----------
@@ -473,16 +532,23 @@ class CountsLikelihood(CountsPredictions):
         ----------
         fit : `CountsFit`
         """
+        if self._spectrum is not None:
+            raise ValueError(
+                "this likelihood has a spectrum of its own instead of the source's, whose "
+                "parameters a fit of it can't set; make one without `spectrum`."
+            )
+        aliases = {id(c.own): c.parameter for c in self._components if c.own is not None}
         for dataset in self.datasets:
-            fit.to_models(dataset.models)
+            fit.to_models(dataset.models, aliases)
         if self._given is not None:
             # Datasets keep a covariance of their own, which Gammapy's Fit sets, too
             self._given._covariance = None
             models = self._given.models
-            fit.to_models(models)
+            fit.to_models(models, aliases)
             self._given._covariance = Covariance(
                 models.parameters, np.array(models.covariance.data)
             )
+        self._assemble()
 
     def __repr__(self):
         kinds = ", ".join(t.name for t in self._terms)

@@ -90,7 +90,7 @@ class CountsCastro:
         )
 
     def _check_jfactors(self):
-        """One J-factor for all datasets, since their counts are added before it is treated."""
+        """One source for all datasets, since their counts are added before J is treated."""
         name = find_source(self.datasets, self.estimator.source)
         seen = {}
         for dataset in self.datasets:
@@ -98,12 +98,14 @@ class CountsCastro:
             if getattr(spectral, "process", None) is not None:
                 factor = self._factor(spectral)
                 prior = None if factor.prior is None else str(factor.prior.to_spec())
-                seen.setdefault((factor.value, prior), []).append(dataset.name)
+                key = (factor.value, prior, getattr(spectral, "k", None), spectral.redshift)
+                seen.setdefault(key, []).append(dataset.name)
         if len(seen) > 1:
             values = {names[0]: key[0] for key, names in seen.items()}
             raise ValueError(
-                f"{name}: its datasets differ in J-factor or its prior (log10 J {values}); run "
-                "them one by one and combine them in StackedDMLikelihood, which shares J."
+                f"{name}: its datasets differ in J-factor or its prior (log10 J {values}), k or "
+                "redshift; run them one by one and combine them in StackedDMLikelihood, which "
+                "shares J."
             )
 
     @cached_property

@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 from gammapy.datasets import Datasets
 from gammapy.estimators.core import Estimator
+from gammapy.modeling.models import SpectralModel
 from joblib import Parallel, delayed
 
 from dmgammapy.datasets import SEDLikelihoodDataset
@@ -147,7 +148,7 @@ class CastroEstimator(Estimator):
         self.interpolation = interpolation
         self.cl = cl
         self.method = method
-        self.energy_edges = None if energy_edges is None else u.Quantity(energy_edges).to("GeV")
+        self.energy_edges = _energies(energy_edges)
         self.reference_model = reference_model
         self.free_background = free_background
         self.cov_scale = cov_scale
@@ -181,6 +182,11 @@ class CastroEstimator(Estimator):
             )
         if self.method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, got {self.method!r}.")
+        if self.reference_model is not None and not isinstance(self.reference_model, SpectralModel):
+            raise TypeError(
+                "reference_model must be a Gammapy spectral model, got "
+                f"{type(self.reference_model).__name__}."
+            )
         if self.n_points < 8 or not self.delta_stat_max > 4:
             raise ValueError(
                 f"n_points must be 8 at least and delta_stat_max above 4, got {self.n_points} and "
@@ -253,6 +259,8 @@ class CastroEstimator(Estimator):
                 f"got {type(datasets).__name__}."
             )
         datasets = list(datasets)
+        if not datasets:
+            raise ValueError("run needs at least one dataset, got none.")
         for dataset in datasets:
             if not isinstance(dataset, SEDLikelihoodDataset) and not is_counts(dataset):
                 raise TypeError(
@@ -261,11 +269,11 @@ class CastroEstimator(Estimator):
                     f"{type(dataset).__name__}."
                 )
         groups = group_by_source([d for d in datasets if is_counts(d)], self.source)
-        first = {members[0].name: members for members in groups.values()}
+        first = {id(members[0]): members for members in groups.values()}
         units = [
-            dataset if not is_counts(dataset) else CountsCastro(self, first[dataset.name])
+            dataset if not is_counts(dataset) else CountsCastro(self, first[id(dataset)])
             for dataset in datasets
-            if not is_counts(dataset) or dataset.name in first
+            if not is_counts(dataset) or id(dataset) in first
         ]
         return units, len(groups) == 1 and len(units) == 1
 
@@ -435,6 +443,16 @@ class CastroEstimator(Estimator):
             norm_type="npred", interpolation=self.interpolation or "poisson",
         )  # fmt: skip
         return CastroMaps._from_lattice(profiles, self.masses, self.labels, offset, meta)
+
+
+def _energies(edges):
+    """Edges in GeV, or None."""
+    if edges is None:
+        return None
+    edges = u.Quantity(edges)
+    if not edges.unit.is_equivalent("GeV") or edges.ndim != 1 or not (np.diff(edges) > 0).all():
+        raise ValueError(f"energy_edges must be ascending energies with a unit, got {edges}.")
+    return edges.to("GeV")
 
 
 def _dark_matter_model(dataset, process):

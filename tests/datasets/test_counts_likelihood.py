@@ -234,13 +234,20 @@ def test_negative_norms_on_request(counts_map):
         assert one.norm == pytest.approx(max(other.norm, 0), abs=1e-6)
 
 
-def test_weak_priors_from_a_fit_change_nothing_and_strong_ones_fix(counts_map):
+def test_weak_priors_from_a_fit_change_nothing_and_strong_ones_fix():
+    counts_map = map_dataset()
     likelihood = CountsLikelihood.from_datasets(counts_map, spectrum=REFERENCE)
     grid = np.linspace(0, 2, 6)
     plain = likelihood.scan(norm_scan=grid)
     weak = likelihood.scan(norm_scan=grid, cov_scale=1e4)
     strong = likelihood.scan(norm_scan=grid, cov_scale=1e-4)
-    likelihood.update_models(likelihood.fit())
+    fit = likelihood.fit()
+    with pytest.raises(ValueError, match="has a spectrum of its own"):
+        likelihood.update_models(fit)
+    counts_map.models["neighbour"].spectral_model.amplitude.value = fit.values[
+        "neighbour.amplitude"
+    ]
+    counts_map.models["map-bkg"].spectral_model.norm.value = fit.values["map-bkg.norm"]
     fixed = CountsLikelihood.from_datasets(counts_map, spectrum=REFERENCE, free="fixed")
     for a, b, c, d in zip(plain, weak, strong, fixed.scan(norm_scan=grid), strict=True):
         np.testing.assert_allclose(b.stat_scan, a.stat_scan, atol=1e-4)
