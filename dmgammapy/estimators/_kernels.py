@@ -441,6 +441,17 @@ def profile_shift(v, penalty, curvature_low, curvature_high, convex, out, origin
 
 
 @njit(cache=True, nogil=True)
+def window_floor(row, zero, first, last, floor):
+    """Lowest value each node sees within shifts from ``first`` to ``last``, into ``floor`` (n,)."""
+    n = len(row)
+    for i in range(n):
+        low = zero if i + first < 0 else row[min(i + first, n - 1)]
+        for p in range(max(i + first, 0), min(i + last, n - 1) + 1):
+            low = min(low, row[p])
+        floor[i] = low
+
+
+@njit(cache=True, nogil=True)
 def marginalize_shift(v, zero, shifts, weights, step, out, beyond):
     """``out_i = -2 ln sum_k w_k exp(-v(i + shift_k) / 2)``: average over a common shift.
 
@@ -463,11 +474,10 @@ def marginalize_shift(v, zero, shifts, weights, step, out, beyond):
     value = np.empty(n)
     total = np.empty(n)
     past = np.empty(n)
+    floor = np.empty(n)
     for r in range(n_row):
         row = v[r]
-        lowest = zero[r]
-        for j in range(n):
-            lowest = min(lowest, row[j])
+        window_floor(row, zero[r], int(np.floor(shifts[0])), int(np.ceil(shifts[-1])), floor)
         total[:] = 0.0
         past[:] = 0.0
         for k in range(len(shifts)):
@@ -487,12 +497,12 @@ def marginalize_shift(v, zero, shifts, weights, step, out, beyond):
                     for m in range(N_TAPS):
                         value[i] += taps[m] * row[p + m - 2]
             for i in range(n):
-                part = weights[k] * np.exp(-0.5 * min(value[i] - lowest, LARGEST_STAT))
+                part = weights[k] * np.exp(-0.5 * min(value[i] - floor[i], LARGEST_STAT))
                 total[i] += part
                 if i + shifts[k] > n - 1:
                     past[i] += part
         for i in range(n):
-            out[r, i] = lowest - 2.0 * np.log(total[i])
+            out[r, i] = floor[i] - 2.0 * np.log(total[i])
             beyond[r, i] = past[i] / total[i]
 
 
@@ -510,25 +520,37 @@ def marginalize_on_nodes(v, zero, first, weights, step, out, beyond):
     """
     n_row, n = v.shape
     n_shift = len(weights)
+    stat = np.empty(n + n_shift)
     likelihood = np.empty(n + n_shift)
+    floor = np.empty(n)
     for r in range(n_row):
         row = v[r]
-        lowest = zero[r]
-        for j in range(n):
-            lowest = min(lowest, row[j])
+        lowest, highest = zero[r], zero[r]
         for m in range(n + n_shift):
             p = m + first
             if p < 0:
-                value = zero[r] + (row[0] - zero[r]) * 10.0 ** (step * p)
+                stat[m] = zero[r] + (row[0] - zero[r]) * 10.0 ** (step * p)
             else:
-                value = row[min(p, n - 1)]
-            likelihood[m] = np.exp(-0.5 * min(value - lowest, LARGEST_STAT))
+                stat[m] = row[min(p, n - 1)]
+            lowest, highest = min(lowest, stat[m]), max(highest, stat[m])
+        wide = highest - lowest > LARGEST_STAT
+        if wide:
+            # exponentials of one scale don't reach from one end to the other
+            window_floor(row, zero[r], first, first + n_shift - 1, floor)
+        else:
+            floor[:] = lowest
+            for m in range(n + n_shift):
+                likelihood[m] = np.exp(-0.5 * (stat[m] - lowest))
         for i in range(n):
             total = 0.0
-            for k in range(n_shift):
-                total += weights[k] * likelihood[i + k]
-            out[r, i] = lowest - 2.0 * np.log(total)
             past = 0.0
-            for k in range(max(n - i - first, 0), n_shift):
-                past += weights[k] * likelihood[i + k]
+            for k in range(n_shift):
+                if wide:
+                    one = np.exp(-0.5 * min(stat[i + k] - floor[i], LARGEST_STAT))
+                else:
+                    one = likelihood[i + k]
+                total += weights[k] * one
+                if i + k + first >= n:
+                    past += weights[k] * one
+            out[r, i] = floor[i] - 2.0 * np.log(total)
             beyond[r, i] = past / total

@@ -559,13 +559,13 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
     def __repr__(self):
         m = self.masses.to_value("GeV")
         scan = self.norm_axis
+        n_results = len(self.meta.contributors)
         lines = [
             type(self).__name__,
             "-" * len(type(self).__name__),
             "",
-            f"  target       : {self.meta.target or 'stack of ' + str(len(self.meta.contributors))}"
-            if self.meta.target or self.meta.contributors
-            else "  target       : unknown",
+            f"  target       : {self.meta.about}"
+            + (f", {n_results} results" if n_results > self.meta.n_targets else ""),
             f"  process      : {self.process}",
             f"  axes         : {self.geom.axes.names}",
             f"  masses       : {len(m)} from {m[0]:g} to {m[-1]:g} GeV",

@@ -5,6 +5,7 @@ import numpy as np
 __all__ = ["CastroPlots"]
 
 FAR_STAT = 50.0
+VIEW_BELOW, VIEW_ABOVE = 1e-3, 30.0  # of the limit
 
 
 class CastroPlots:
@@ -22,10 +23,6 @@ class CastroPlots:
                 raise ValueError(f"which channel? Give one of {self.channels}.")
             channel = self.channels[0]
         return self.slice_by_coord({"channel": channel})
-
-    @property
-    def _title(self):
-        return self.meta.target or f"{len(self.meta.contributors)} targets"
 
     def plot_stat(self, channel=None, ax=None, **kwargs):
         """Plot the rise of ``stat`` in mass and signal strength, with the upper limit over it.
@@ -64,7 +61,7 @@ class CastroPlots:
             beyond = last if last > FAR_STAT else np.nan  # off the colour scale anyway
             stat[i] = np.interp(grid, scan.value[i], one.delta_stat[0, i], right=beyond)
         ax = plot_stat_map(one.masses, grid * unit, stat, ul=limit, ax=ax, **kwargs)
-        ax.set_title(f"{self._title}, {channel_latex(one.channels[0])}")
+        ax.set_title(f"{self.meta.about}, {channel_latex(one.channels[0])}")
         return ax
 
     def plot_limits(
@@ -116,11 +113,13 @@ class CastroPlots:
         )
         if not annihilation:
             ax.set_ylabel(r"$\tau$ lower limit [s]")
-        ax.set_title(f"{self._title}, {100 * self.meta.cl:g} % CL")
+        ax.set_title(f"{self.meta.about}, {100 * self.meta.cl:g} % CL")
         return ax
 
     def plot_profile(self, channel=None, mass=None, ax=None, components=None):
         """Plot the rise of ``stat`` against signal strength at one mass.
+
+        The axis goes from a thousandth of the upper limit to 30 times it, where it is scanned.
 
         Parameters
         ----------
@@ -154,5 +153,9 @@ class CastroPlots:
                 right=np.nan,
             )  # fmt: skip
         ax = plot_likelihood_curves(strength, curves, total=one.delta_stat[0, 0], ax=ax)
-        ax.set_title(f"{self._title}, {channel_latex(one.channels[0])}, {mass:g}")
+        limit = one.strength_ul.data.item()
+        if np.isfinite(limit):
+            low, high = limit * VIEW_BELOW, limit * VIEW_ABOVE
+            ax.set_xlim(max(low, strength.value[1]), min(high, strength.value[-1]))
+        ax.set_title(f"{self.meta.about}, {channel_latex(one.channels[0])}, {mass:g}")
         return ax

@@ -183,7 +183,7 @@ class LatticeProfiles:
             kernels.marginalize_shift(
                 self.values, self.zero, shifts / self.step, weights, self.step, out, beyond
             )
-        leans = beyond > BEYOND_ALLOWED
+        leans = (beyond > BEYOND_ALLOWED) & ~self.empty[:, None]
         node = self.step * (self.start + np.argmax(leans, axis=1) - 1)
         extrapolated = np.where(
             leans.any(axis=1), np.minimum(self.extrapolated, node), self.extrapolated

@@ -31,7 +31,7 @@ class CastroMetaData(BaseModel):
     cl : float
         Confidence level of the stored upper limits.
     contributors : dict
-        For a stack: J treatment of every target, by name.
+        For a stack: J treatment of every result, by name; ``target`` is whose it is.
     notes : list of str
         Everything that was left out, with its reason.
     """
@@ -80,6 +80,20 @@ class CastroMetaData(BaseModel):
         if value is not None and not isinstance(value, JFactorPrior):
             raise ValueError(f"prior must be a JFactorPrior or None, got {type(value).__name__}.")
         return value
+
+    @property
+    def n_targets(self):
+        """Number of targets: 1 if it is named, 0 if nothing is known."""
+        if self.target:
+            return 1
+        return len({entry.get("target", name) for name, entry in self.contributors.items()})
+
+    @property
+    def about(self):
+        """Name of the target, or how many there are, in words."""
+        if self.target or not self.contributors:
+            return self.target or "unknown target"
+        return f"{self.n_targets} target" + ("s" if self.n_targets != 1 else "")
 
     def to_json_dict(self):
         """Plain dictionary that JSON can hold."""

@@ -394,6 +394,7 @@ class StackedDMLikelihood:
                 prior = self.priors[target][name]
                 key = target if name is None else f"{target} ({name})"
                 contributors[key] = {
+                    "target": target,
                     "log10_jfactor": castro.meta.log10_jfactor
                     if prior is None
                     else prior.log10_jfactor,

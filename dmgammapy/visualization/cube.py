@@ -13,7 +13,7 @@ HATCH = "////"
 
 def plot_sky_image(
     values, wcs, ax=None, label="", unit="", log=False, vmin=None, vmax=None, contours=None,
-    markers=None, title=None,
+    markers=None, title=None, center=None,
 ):  # fmt: skip
     """Draw an image of the sky with its coordinates, colours that grow darker with the value.
 
@@ -40,6 +40,9 @@ def plot_sky_image(
     markers : dict of str to `~astropy.coordinates.SkyCoord`, optional
         Places to mark by name.
     title : str, optional
+    center : float, optional
+        Value in the middle of the colours, such as 0 for residuals: they end at equal distances
+        below and above it, ``vmin`` or ``vmax`` if given, or the farthest value.
 
     Returns
     -------
@@ -48,7 +51,8 @@ def plot_sky_image(
     Raises
     ------
     ValueError
-        If no value is finite, shapes do not fit or the axes have no sky coordinates.
+        If no value is finite, shapes do not fit, the axes have no sky coordinates, or ``center``
+        contradicts ``log``, ``vmin`` or ``vmax``.
 
     Examples
     --------
@@ -73,6 +77,8 @@ def plot_sky_image(
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm, Normalize
 
+    if center is not None:
+        vmin, vmax = _centred(center, values[good], log, vmin, vmax)
     low = values[good].min() if vmin is None else vmin
     high = values[good].max() if vmax is None else vmax
     if not high > low:  # one value everywhere is a plain colour
@@ -97,6 +103,21 @@ def plot_sky_image(
     if title:
         ax.set_title(title, fontsize=10)
     return ax
+
+
+def _centred(center, values, log, vmin, vmax):
+    """Ends of the colours, as far below a value as above it."""
+    if log:
+        raise ValueError(f"center={center:g} does not go with log=True; leave one of them out.")
+    given = [] if vmin is None else [center - vmin]
+    given += [] if vmax is None else [vmax - center]
+    if any(d <= 0 for d in given) or (len(given) == 2 and not np.isclose(*given)):
+        raise ValueError(
+            f"vmin and vmax must lie at equal distances below and above center={center:g}, got "
+            f"{vmin} and {vmax}; give one of them."
+        )
+    distance = given[0] if given else np.abs(values - center).max()
+    return center - distance, center + distance
 
 
 def _image_axes(ax, wcs):

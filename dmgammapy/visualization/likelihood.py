@@ -133,8 +133,13 @@ def plot_contributions(labels, shares, ax=None):
     ax = style.get_axes(ax)
     position = np.arange(len(names))
     color = style.curve_styles(1)[0]["color"]
-    bars = ax.barh(position, 100 * values, color=color)
-    ax.bar_label(bars, [f"{100 * v:.1f} %" for v in values], padding=3)
+    ax.barh(position, 100 * values, color=color)
+    for y, value in zip(position, values, strict=True):
+        # right of the bar, or of zero: left of a negative bar are the names
+        ax.annotate(
+            f"{100 * value:.1f} %", (100 * max(value, 0.0), y), xytext=(3, 0),
+            textcoords="offset points", va="center",
+        )  # fmt: skip
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(position, names)
     ax.invert_yaxis()

@@ -1,5 +1,6 @@
 """Plots of energy bins: the castro picture of bin-by-bin likelihoods, and fits to them."""
 
+import astropy.units as u
 import numpy as np
 
 from . import _style as style
@@ -7,6 +8,7 @@ from . import _style as style
 __all__ = ["plot_castro", "plot_sed_fit"]
 
 ARROW = 0.65  # where the arrow of an upper limit ends, in units of the limit
+TEV_FROM = 0.3  # TeV
 VIEW_BELOW = 30.0  # how far below the data models are followed, as a factor
 
 
@@ -18,7 +20,7 @@ def plot_castro(
     best=None,
     ax=None,
     vmax=10.0,
-    energy_unit="GeV",
+    energy_unit=None,
     value_label=None,
 ):
     """Draw likelihoods of energy bins: -2 ln L above its minimum in energy and flux.
@@ -38,8 +40,9 @@ def plot_castro(
         Default is the current one.
     vmax : float
         Where the colours end. Default is 10.
-    energy_unit : str
-        Unit of the energy axis. Default is GeV.
+    energy_unit : str, optional
+        Unit of the energy axis. Default is TeV if the middle of the energies (in the logarithm) is
+        above 0.3 TeV, otherwise GeV.
     value_label : str, optional
         Name of the flux. Default is what its unit tells.
 
@@ -63,6 +66,7 @@ def plot_castro(
     >>> ax.get_ylabel()
     'Energy flux [MeV cm$^{-2}$ s$^{-1}$]'
     """
+    energy_unit = energy_unit or _energy_unit(energy_edges)
     edges, energy_unit = style.positive_axis("energy_edges", energy_edges, energy_unit)
     grid, unit = style.positive_axis("value_grid", value_grid)
     n_bins = len(edges) - 1
@@ -98,7 +102,7 @@ def plot_sed_fit(
     is_ul=None,
     models=None,
     ax=None,
-    energy_unit="GeV",
+    energy_unit=None,
     value_label=None,
 ):
     """Draw the flux of every energy bin, as points or upper limits, under models.
@@ -118,8 +122,9 @@ def plot_sed_fit(
         Fluxes of models by label, drawn as steps.
     ax : `~matplotlib.axes.Axes`, optional
         Default is the current one.
-    energy_unit : str
-        Unit of the energy axis. Default is GeV.
+    energy_unit : str, optional
+        Unit of the energy axis. Default is TeV if the middle of the energies (in the logarithm) is
+        above 0.3 TeV, otherwise GeV.
     value_label : str, optional
         Name of the flux. Default is what its unit tells.
 
@@ -144,8 +149,7 @@ def plot_sed_fit(
     >>> ax.get_legend_handles_labels()[1]
     ['b', 'Upper limit', 'Best fit']
     """
-    import astropy.units as u
-
+    energy_unit = energy_unit or _energy_unit(energy_edges)
     edges, energy_unit = style.positive_axis("energy_edges", energy_edges, energy_unit)
     n_bins = len(edges) - 1
     unit = u.Quantity(value).unit
@@ -192,6 +196,12 @@ def plot_sed_fit(
     ax.set_ylabel(style.unit_label(label, unit))
     ax.legend()
     return ax
+
+
+def _energy_unit(energy_edges):
+    """GeV, or TeV for instruments of such energies."""
+    ends = np.atleast_1d(u.Quantity(energy_edges).to_value("TeV"))[[0, -1]]
+    return "TeV" if (ends > 0).all() and np.sqrt(ends.prod()) > TEV_FROM else "GeV"
 
 
 def _draw_limits(ax, edges, ul, color, label, effects=None):

@@ -123,3 +123,19 @@ def test_bounds_of_a_prior_go_with_it():
     model.jfactor_prior = JFactorPrior(19.0, 0.3)
     assert np.isnan(model.log10_jfactor.min)
     assert np.isnan(model.log10_jfactor.max)
+
+
+@pytest.mark.parametrize("tabulated", [True, False])
+def test_marginal_profile_of_a_huge_ts_is_not_cut(tabulated):
+    """TS of 4000: no signal stays as excluded as a small one."""
+    grid = np.linspace(18 - 1.5, 18 + 1.5, 241)
+    prior = JFactorPrior(18.0, 0.25)
+    if tabulated:
+        prior = JFactorPrior.from_table(grid, stat=((grid - 18) / 0.25) ** 2)
+    result = castro(stat=lambda x: poisson(x, 3000, 2000), top=1e6, points=4001)
+    marginal = StackedDMLikelihood(result, priors={"t": prior}, method="marginal").run()
+    assert marginal["ts"].data.squeeze() == pytest.approx(result["ts"].data.squeeze(), abs=10)
+    strength = marginal.norm_axis.center.value * marginal["reference"].data.squeeze()
+    scan = marginal["stat_scan"].data.squeeze()
+    small = np.flatnonzero(strength > 1e-28)[0]  # 0.01 counts
+    assert scan[small] == pytest.approx(scan[0], rel=0.02)

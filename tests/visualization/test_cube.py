@@ -62,6 +62,23 @@ def test_one_value_everywhere_can_be_drawn(wcs):
         assert low < 3 < high
 
 
+@pytest.mark.parametrize(
+    ("center", "arguments", "expected"),
+    [
+        (0, {}, (-4, 4)),
+        (1, {}, (-2, 4)),
+        (0, {"vmax": 3}, (-3, 3)),
+        (1, {"vmin": 0}, (0, 2)),
+        (0, {"vmin": -2, "vmax": 2}, (-2, 2)),
+    ],
+)
+def test_colours_about_a_value(wcs, center, arguments, expected):
+    values = np.array([[-1.0, 0.5], [4.0, np.nan]])
+    image = plot_sky_image(values, wcs, center=center, **arguments).images[0]
+    assert image.get_clim() == expected
+    assert image.norm(center) == 0.5
+
+
 def test_galactic_axes_say_so(wcs):
     wcs.wcs.ctype = "GLON-CAR", "GLAT-CAR"
     ax = plot_sky_image(np.eye(2), wcs)
@@ -73,6 +90,9 @@ def test_galactic_axes_say_so(wcs):
     [
         (np.full((2, 2), np.nan), {}, "no pixel has a value"),
         (-np.ones((2, 2)), {"log": True}, "no pixel has a value"),
+        (np.ones((2, 2)), {"log": True, "center": 1}, "does not go with log=True"),
+        (np.ones((2, 2)), {"center": 0, "vmin": -1, "vmax": 2}, "equal distances"),
+        (np.ones((2, 2)), {"center": 0, "vmin": 1}, "equal distances"),
         (np.ones(3), {}, r"shape \(ny, nx\)"),
         (np.ones((2, 2)), {"markers": {"far": SkyCoord(50, 1, unit="deg")}}, "far at .* outside"),
     ],

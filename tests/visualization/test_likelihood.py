@@ -67,6 +67,16 @@ class TestContributions:
         assert [text.get_text() for text in ax.texts] == ["75.0 %", "30.0 %", "-5.0 %"]
         assert ax.yaxis_inverted()  # the first bar is on top
 
+    def test_no_text_covers_another(self):
+        figure, ax = plt.subplots(figsize=(3.2, 2.4))  # a panel of several
+        names = ["draco", "ursa_major_ii", "reticulum_ii", "segue_1"]
+        plot_contributions(names, [0.8, 0.4, -0.002, -0.2], ax=ax)
+        figure.draw_without_rendering()
+        boxes = [t.get_window_extent() for t in (*ax.texts, *ax.get_yticklabels())]
+        assert len(boxes) == 8
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        plt.close(figure)
+
     def test_smallest_of_many_are_added_up(self):
         shares = np.arange(30, 0, -1) / 465
         ax = plot_contributions([f"t{i}" for i in range(30)], shares)

@@ -45,6 +45,26 @@ class TestCastro:
         assert ax.get_xlim() == (1, 10)
 
     @pytest.mark.parametrize(
+        ("edges", "given", "unit"),
+        [
+            ([0.5, 10, 500] * u.GeV, None, "GeV"),  # LAT
+            ([0.05, 1, 20] * u.TeV, None, "TeV"),  # Cherenkov telescopes
+            ([0.05, 1, 20] * u.TeV, "GeV", "GeV"),
+            ([30, 100, 900] * u.MeV, None, "GeV"),
+        ],
+    )
+    def test_energy_unit_follows_the_range(self, edges, given, unit):
+        kwargs = {} if given is None else {"energy_unit": given}
+        ax = plot_castro(edges, GRID, DELTA_STAT[:2], **kwargs)
+        assert ax.get_xlabel() == f"Energy [{unit}]"
+        expected = edges[[0, -1]].to_value(unit)
+        np.testing.assert_allclose(ax.get_xlim(), expected)
+        plt.close("all")
+        ax = plot_sed_fit(edges, [2, 1] * GRID.unit, **kwargs)
+        assert ax.get_xlabel() == f"Energy [{unit}]"
+        np.testing.assert_allclose(ax.get_xlim(), expected)
+
+    @pytest.mark.parametrize(
         ("unit", "label"),
         [
             ("cm-2 s-1", "Flux [cm$^{-2}$ s$^{-1}$]"),

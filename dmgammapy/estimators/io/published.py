@@ -327,7 +327,7 @@ def _published_meta(castro, channel, status, given):
     meta = dict.fromkeys(("reference", "doi", "arxiv"), "")
     meta["instrument"] = own.instrument or ""
     meta["year"] = ""
-    meta["source"] = own.target or f"stack of {len(own.contributors)} targets"
+    meta["source"] = ("stack of " if own.contributors and not own.target else "") + own.about
     meta["channel"] = GLORYDUCK_CHANNELS.get(channel, channel)
     meta["confidence"] = f"{own.cl:g}"
     meta["jfactor_method"] = own.jfactor_method or ""
