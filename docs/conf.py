@@ -60,9 +60,6 @@ ROOMS = {
     "visualization": "Visualization",
 }
 
-# public classes that come out of others and are not imported by their room
-MORE = {"estimators": ["castro_cube_dark_matter.DarkMatterMaps"]}
-
 
 def write_api_pages():
     """Write one page per room, with all that its ``__all__`` names."""
@@ -71,7 +68,7 @@ def write_api_pages():
     folder.mkdir()
     rooms = [r for r in ROOMS if (Path(dmgammapy.__file__).parent / r / "__init__.py").exists()]
     for room in rooms:
-        names = [*importlib.import_module(f"dmgammapy.{room}").__all__, *MORE.get(room, [])]
+        names = importlib.import_module(f"dmgammapy.{room}").__all__
         title = f"{ROOMS[room]} (``dmgammapy.{room}``)"
         lines = [
             title, "=" * len(title), "", f".. automodule:: dmgammapy.{room}", "",

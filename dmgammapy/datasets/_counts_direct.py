@@ -61,7 +61,7 @@ class DirectScanner:
         """
         likelihood = self.likelihood
         if not self.is_linear:
-            likelihood.set_signal(npred)
+            likelihood._set_signal(npred)
             return self._scan_nonlinear(what, settings)
         terms = likelihood._terms
         signals = [t.clean(cube, what) for t, cube in zip(terms, npred, strict=True)]

@@ -61,7 +61,7 @@ class CountsPredictions:
             for terms, signal in zip(self._terms, self._signal, strict=True):
                 terms.signal = signal
 
-    def set_signal(self, npred):
+    def _set_signal(self, npred):
         """Replace what norm 1 of the source predicts.
 
         Parameters

@@ -424,7 +424,7 @@ class CountsLikelihood(CountsPredictions):
                 priors[k + 1] = self._priors[k + 1]
         return norms, priors
 
-    def add_priors(self, cov_scale):
+    def _add_priors(self, cov_scale):
         """Hold the background norms by priors from a fit to all energies from now on.
 
         Parameters

@@ -11,6 +11,7 @@
 from ._correlated_covariance import JFactorCovariance
 from .castro import CastroEstimator
 from .castro_cube import CastroCube
+from .castro_cube_dark_matter import DarkMatterMaps
 from .castro_maps import CastroMaps
 from .limits import LimitStatus
 from .metadata import CastroMetaData
@@ -21,6 +22,7 @@ __all__ = [
     "CastroEstimator",
     "CastroMaps",
     "CastroMetaData",
+    "DarkMatterMaps",
     "JFactorCovariance",
     "LimitStatus",
     "StackedDMLikelihood",

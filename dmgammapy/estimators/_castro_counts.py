@@ -344,7 +344,7 @@ class CountsCastro:
             else spectral.log10_dfactor
         ).value
         if estimator.cov_scale is not None:
-            likelihood.add_priors(estimator.cov_scale)
+            likelihood._add_priors(estimator.cov_scale)
         responses = likelihood.response
         fluxes, valid = [], None
         for response in responses:
