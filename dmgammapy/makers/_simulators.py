@@ -1,0 +1,216 @@
+"""How the counts of one dataset are simulated."""
+
+from copy import copy, deepcopy
+
+import numpy as np
+from gammapy.datasets import MapDatasetOnOff, SpectrumDatasetOnOff
+from gammapy.maps import Map
+from gammapy.modeling.models import DatasetModels
+from gammapy.stats import get_wstat_mu_bkg
+
+from dmgammapy.datasets import SEDLikelihoodDataset
+
+from ._streams import random_stream
+from ._truth import source_factor
+from .expectation import SEDExpectation
+
+__all__ = ["make_simulator"]
+
+
+def make_simulator(maker, dataset, models, target):
+    """Choose by the kind of dataset.
+
+    Parameters
+    ----------
+    maker : `SimulatedDatasetMaker`
+    dataset : `~gammapy.datasets.Dataset`
+    models : list of `~gammapy.modeling.models.Model`
+        Copies that may be kept.
+    target : str
+        Name of the dark matter model.
+    """
+    if isinstance(dataset, SEDLikelihoodDataset):
+        return SEDSimulator(maker, dataset, models, target)
+    if isinstance(dataset, SpectrumDatasetOnOff | MapDatasetOnOff):
+        return OnOffSimulator(maker, dataset, models, target)
+    return CountsSimulator(maker, dataset, models, target)
+
+
+class Simulator:
+    """Expected counts of a dataset: ``self._other`` and ``self._signal`` at the observed J."""
+
+    def __init__(self, maker, dataset, models, target):
+        self.name = dataset.name
+        self.target = target
+        self.models = models
+        self._seed = maker.seed
+        self._dataset = copy(dataset)
+        self.source = next(model for model in models if model.name == target)
+        self._log10_jfactor = source_factor(self.source)[0]
+
+    def _split_models(self, signal):
+        """Models of everything else, and of the injected signal (None without one)."""
+        others = [model for model in self.models if model.name != self.target]
+        injected = deepcopy(self.source)
+        signal.apply(injected, self._log10_jfactor)
+        return others, injected if signal.strength else None
+
+    def mean(self, log10_jfactor):
+        """Expected counts of signal and all at a true J, two arrays."""
+        signal = self._signal * 10.0 ** (log10_jfactor - self._log10_jfactor)
+        return signal, self._other + signal
+
+    def expected_totals(self, log10_jfactor):
+        """Sums of expected counts over what is not masked: signal, all."""
+        mask = self._dataset.mask
+        mask = slice(None) if mask is None else np.asarray(getattr(mask, "data", mask))
+        return tuple(float(values[mask].sum()) for values in self.mean(log10_jfactor))
+
+    def _random(self, realisation):
+        return random_stream(self._seed, "counts", self.target, self.name, realisation)
+
+
+class SEDSimulator(Simulator):
+    """Poisson counts in the bins of an SED likelihood."""
+
+    def __init__(self, maker, dataset, models, target):
+        super().__init__(maker, dataset, models, target)
+        known = maker.expectations
+        if known:
+            expectation = known.get(dataset.name, known.get(target))
+            if not isinstance(expectation, SEDExpectation):
+                raise ValueError(
+                    f"dataset {dataset.name!r} of target {target!r} has no SEDExpectation among "
+                    f"expectations, {sorted(known)}."
+                )
+        else:
+            expectation = SEDExpectation.from_dataset(dataset)
+        if expectation.n_bins != dataset.n_bins:
+            raise ValueError(
+                f"dataset {dataset.name!r} has {dataset.n_bins} bins, its expectation "
+                f"{expectation.n_bins}."
+            )
+        self.expectation = expectation
+        self._scan_options = maker.scan_options
+        others, injected = self._split_models(maker.signal)
+        self._other = expectation.mean(self._norm(others))
+        self._signal = expectation.npred * self._norm([] if injected is None else [injected])
+        self._dataset.models = None
+
+    def _norm(self, models):
+        if not models:
+            return np.zeros(self.expectation.n_bins)
+        probe = copy(self._dataset)
+        probe.models = models
+        return (probe.flux_pred() / probe.ref()).to_value("")
+
+    def draw(self, realisation, log10_jfactor):
+        """Draw counts (n_bins,) as a tuple of one."""
+        return (self._random(realisation).poisson(self.mean(log10_jfactor)[1]),)
+
+    def dataset_of(self, counts, models):
+        """Make the dataset of drawn counts."""
+        return self.expectation.to_dataset(
+            self._dataset, counts[0], models=models, **self._scan_options
+        )
+
+
+class CountsSimulator(Simulator):
+    """Poisson counts around the prediction for a map or spectrum dataset."""
+
+    def __init__(self, maker, dataset, models, target):
+        super().__init__(maker, dataset, models, target)
+        others, injected = self._split_models(maker.signal)
+        probe = self._probe(others)
+        self._other = self._clean(self._npred_other(probe, maker), "the background and others")
+        self._signal = np.zeros_like(self._other)
+        if injected is not None:
+            probe = self._probe([injected])
+            self._signal = self._clean(probe.npred_signal().data, f"the signal {target!r}")
+        self._dataset.models = None
+
+    def _probe(self, models):
+        """Copy of the dataset with other models."""
+        probe = copy(self._dataset)
+        probe.models = DatasetModels(models)
+        return probe
+
+    def _npred_other(self, probe, maker):
+        return probe.npred().data
+
+    def _clean(self, npred, what):
+        """Finite expected counts; negative ones are an error where they matter."""
+        npred = np.array(npred, dtype=float)
+        mask = self._dataset.mask
+        inside = np.ones(npred.shape, dtype=bool) if mask is None else mask.data
+        bad = inside & ~(np.isfinite(npred) & (npred >= 0))
+        if bad.any():
+            raise ValueError(
+                f"dataset {self.name!r}: {what} predict {npred[bad][0]:.4g} counts in "
+                f"{bad.sum()} of {inside.sum()} bins, which can't be drawn; mask them or change "
+                "the models."
+            )
+        return np.clip(np.nan_to_num(npred, nan=0.0, posinf=0.0), 0.0, None)
+
+    def draw(self, realisation, log10_jfactor):
+        """Draw counts (n_energy, ny, nx) as a tuple of one."""
+        return (self._random(realisation).poisson(self.mean(log10_jfactor)[1]).astype(float),)
+
+    def dataset_of(self, counts, models):
+        """Make the dataset of drawn counts."""
+        out = copy(self._dataset)
+        out.counts = self._counts_map(counts[0])
+        out.models = models
+        return out
+
+    def _counts_map(self, data):
+        return Map.from_geom(self._dataset._geom, data=data.astype("float32"))
+
+
+class OnOffSimulator(CountsSimulator):
+    """ON counts around signal and background, OFF counts around the background by alpha."""
+
+    def _npred_other(self, probe, maker):
+        dataset = self._dataset
+        self._alpha = np.array(dataset.alpha.data, dtype=float)
+        signal = self._clean(probe.npred_signal().data, "the other sources")
+        if maker.backgrounds:
+            if dataset.name not in maker.backgrounds:
+                raise ValueError(
+                    f"ON/OFF dataset {dataset.name!r} is not among backgrounds, "
+                    f"{sorted(maker.backgrounds)}."
+                )
+            given = maker.backgrounds[dataset.name]
+            background = np.array(given.data if isinstance(given, Map) else given, dtype=float)
+            if background.shape != signal.shape:
+                raise ValueError(
+                    f"dataset {dataset.name!r}: its background has shape {background.shape}, "
+                    f"expected {signal.shape}."
+                )
+        else:
+            if dataset.counts is None or dataset.counts_off is None:
+                raise ValueError(
+                    f"dataset {dataset.name!r} has no counts ON and OFF to take its background "
+                    "from: give backgrounds={name: map}."
+                )
+            with np.errstate(divide="ignore", invalid="ignore"):
+                background = get_wstat_mu_bkg(
+                    dataset.counts.data, dataset.counts_off.data, self._alpha, signal
+                )
+                background = np.where(self._alpha > 0, background * self._alpha, np.nan)
+        self._background = self._clean(background, "the background")
+        return signal + self._background
+
+    def draw(self, realisation, log10_jfactor):
+        """Draw counts ON and OFF, each (n_energy, ny, nx)."""
+        random = self._random(realisation)
+        on = random.poisson(self.mean(log10_jfactor)[1]).astype(float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            off = np.where(self._alpha > 0, self._background / self._alpha, 0.0)
+        return on, random.poisson(off).astype(float)
+
+    def dataset_of(self, counts, models):
+        """Make the dataset of drawn counts."""
+        out = super().dataset_of(counts, models)
+        out.counts_off = self._counts_map(counts[1])
+        return out

@@ -1,0 +1,56 @@
+"""Random streams that belong to what they are drawn for, not to who draws them."""
+
+import hashlib
+from numbers import Integral
+
+import numpy as np
+
+__all__ = ["random_stream"]
+
+
+def random_stream(seed, *key):
+    """Random generator of a task.
+
+    The key becomes the ``spawn_key`` of a `~numpy.random.SeedSequence`, in which names enter by
+    eight words of their SHA-256. So a stream depends on nothing but seed and key: neither on the
+    order of tasks, nor on which others there are, nor on the number of processes.
+
+    Parameters
+    ----------
+    seed : int
+        Not negative.
+    *key : str or int
+        Names and numbers (not negative) of the task.
+
+    Returns
+    -------
+    random : `~numpy.random.Generator`
+
+    Raises
+    ------
+    ValueError
+        If seed or a number of the key is no integer or negative.
+
+    Examples
+    --------
+    >>> from dmgammapy.makers import random_stream
+    >>> random_stream(1, "draco", 7).poisson(10, 5).tolist()
+    [7, 10, 11, 14, 7]
+    >>> random_stream(1, "draco", 7).poisson(10, 5).tolist()
+    [7, 10, 11, 14, 7]
+    """
+    words = []
+    for item in key:
+        if isinstance(item, str):
+            digest = hashlib.sha256(item.encode("utf-8")).digest()
+            words.extend(int(word) for word in np.frombuffer(digest, dtype="<u4"))
+        else:
+            words.append(check_count("key", item))
+    return np.random.default_rng(np.random.SeedSequence(check_count("seed", seed), spawn_key=words))
+
+
+def check_count(name, value):
+    """Integer that is not negative."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} must be an integer and not negative, got {value!r}.")
+    return int(value)

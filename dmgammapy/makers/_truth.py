@@ -1,0 +1,181 @@
+"""What is true in a realisation: the signal's strength, J and the J that is observed."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from gammapy.maps import Map
+
+from dmgammapy.modeling import JFactorPrior
+
+from ._streams import random_stream
+
+__all__ = ["Signal", "copy_models", "draw_jfactors", "observed_models", "source_factor"]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Injected signal; ``strength`` is sigmav [cm3 s-1] or gamma [s-1], zero for none."""
+
+    process: str | None = None
+    strength: float = 0.0
+    mass: u.Quantity | None = None
+    channel: str | dict | None = None
+
+    @classmethod
+    def from_arguments(cls, mass, channel, sigmav, gamma):
+        if sigmav is not None and gamma is not None:
+            raise ValueError("give sigmav (annihilation) or gamma (decay), not both.")
+        if sigmav is None and gamma is None:
+            if mass is not None or channel is not None:
+                raise ValueError(
+                    "mass and channel belong to a signal: give its sigmav (or gamma), too."
+                )
+            return cls()
+        name, value, unit = ("sigmav", sigmav, "cm3 s-1")
+        if sigmav is None:
+            name, value, unit = ("gamma", gamma, "s-1")
+        try:
+            strength = u.Quantity(value).to_value(unit)
+        except (u.UnitConversionError, TypeError, ValueError):
+            raise ValueError(f"{name} must be a quantity in {unit}, got {value!r}.") from None
+        if not (np.isscalar(strength) or np.ndim(strength) == 0) or not (
+            np.isfinite(strength) and strength >= 0
+        ):
+            raise ValueError(f"{name} must be one finite number >= 0, got {value!r}.")
+        process = "annihilation" if name == "sigmav" else "decay"
+        mass = None if mass is None else u.Quantity(mass)
+        return cls(process, float(strength), mass, channel)
+
+    def apply(self, model, log10_jfactor=None):
+        """Set a copied sky model to the signal.
+
+        Parameters
+        ----------
+        model : `~gammapy.modeling.models.SkyModel`
+        log10_jfactor : float, optional
+            Default is to leave it.
+        """
+        spectrum = model.spectral_model
+        if self.strength and spectrum.process != self.process:
+            raise ValueError(
+                f"model {model.name!r} is about {spectrum.process}, but the signal is "
+                f"{self.process}: give {'gamma' if self.process == 'annihilation' else 'sigmav'} "
+                "or other models."
+            )
+        strength, factor = spectrum.parameters[0], spectrum.parameters[1]
+        _free_of_bounds(strength)
+        strength.value = self.strength
+        if self.mass is not None:
+            spectrum.mass = self.mass
+        if self.channel is not None:
+            spectrum.channel = self.channel
+        if log10_jfactor is not None:
+            factor.prior = None
+            _free_of_bounds(factor)
+            factor.value = log10_jfactor
+
+
+def _free_of_bounds(parameter):
+    parameter.min, parameter.max = np.nan, np.nan
+
+
+def source_factor(model):
+    """Observed log10 of J (or D) of a dark matter model, and its prior or None."""
+    parameter = model.spectral_model.parameters[1]
+    prior = parameter.prior
+    if prior is None:
+        return float(parameter.value), None
+    if not isinstance(prior, JFactorPrior):
+        raise ValueError(
+            f"model {model.name!r}: the prior on {parameter.name} must be a JFactorPrior, got "
+            f"{type(prior).__name__}."
+        )
+    return float(prior.log10_jfactor), prior
+
+
+def draw_jfactors(model, seed, realisation, true, redraw):
+    """True and observed log10 of J of a target in a realisation.
+
+    The draws belong to the target: its models on several instruments share the quantiles.
+
+    Parameters
+    ----------
+    model : `~gammapy.modeling.models.SkyModel`
+    seed, realisation : int
+    true : {"observed", "prior"} or dict
+    redraw : bool
+
+    Returns
+    -------
+    log10_jfactor, log10_jfactor_obs : float
+    """
+    observed, prior = source_factor(model)
+    if prior is None and (redraw or true == "prior"):
+        raise ValueError(
+            f"target {model.name!r}: its J-factor has no prior to draw from; give the target a "
+            "log10_jfactor_err (zero fixes J)."
+        )
+    value = observed
+    if isinstance(true, dict):
+        if model.name not in true:
+            raise ValueError(
+                f"log10_jfactor has no value for target {model.name!r}, only for {sorted(true)}."
+            )
+        value = float(true[model.name])
+    first, second = random_stream(seed, "jfactor", model.name, realisation).random(2)
+    if true == "prior":
+        value += _shift(prior, first)
+    if redraw:
+        observed = value - _shift(prior, second)
+    return value, observed
+
+
+def _shift(prior, probability):
+    return 0.0 if prior.is_fixed else float(prior._inverse_cdf(probability) - prior.log10_jfactor)
+
+
+def copy_models(datasets):
+    """Copy the models of datasets; what they share they share in the copies.
+
+    Maps of templates are not copied.
+
+    Parameters
+    ----------
+    datasets : list of `~gammapy.datasets.Dataset`
+
+    Returns
+    -------
+    models : list of list of `~gammapy.modeling.models.Model`
+        One for each dataset.
+    """
+    memo = {}
+    for dataset in datasets:
+        if getattr(dataset.models, "_penalties", None):
+            raise ValueError(
+                f"dataset {dataset.name!r}: its models have penalties between parameters, which "
+                "simulated datasets could not keep; remove them."
+            )
+        for model in dataset.models:
+            for part in vars(model).values():
+                for item in vars(part).values() if hasattr(part, "__dict__") else ():
+                    if isinstance(item, Map):
+                        memo[id(item)] = item
+    return [[deepcopy(model, memo) for model in dataset.models] for dataset in datasets]
+
+
+def observed_models(models, source, log10_jfactor_obs):
+    """Move the J-factor of a source in copied models, with its prior, to what is observed."""
+    model = next(model for model in models if model.name == source)
+    parameter = model.spectral_model.parameters[1]
+    _, prior = source_factor(model)
+    if prior is None:
+        parameter.value = log10_jfactor_obs
+        return
+    if prior.log10_jfactor == log10_jfactor_obs:
+        return
+    _free_of_bounds(parameter)
+    spec = prior.to_spec() | {"log10_jfactor": float(log10_jfactor_obs)}
+    name = "jfactor_prior" if model.spectral_model.process == "annihilation" else "dfactor_prior"
+    setattr(model.spectral_model, name, JFactorPrior.from_spec(spec))

@@ -1,0 +1,326 @@
+"""Expected counts behind an SED likelihood, and scans of counts drawn from them."""
+
+import copy
+from functools import lru_cache
+
+import numpy as np
+
+from dmgammapy.datasets import SEDLikelihoodDataset
+
+from ._poisson_shape import fit_poisson_shape, scan_poisson
+
+__all__ = ["SEDExpectation"]
+
+TOLERANCE = 0.1
+N_POINTS, DELTA_STAT = 40, 20.0
+LEAST_DELTA_STAT = 4.0
+
+
+class SEDExpectation:
+    r"""Counts that are expected in each energy bin of an SED likelihood.
+
+    A bin is one Poisson experiment, with b the background, s the counts of norm 1 and n those
+    counted:
+
+    .. math::
+        \mathrm{stat}(x) = 2 (b + s x) - 2 n \ln(b + s x)
+
+    Parameters
+    ----------
+    background : array_like, shape (n_bins,)
+        Expected background counts b, positive.
+    npred : array_like, shape (n_bins,)
+        Expected counts s of norm 1, positive.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or a number is not positive.
+
+    Examples
+    --------
+    Three counts on a background of two, where norm 1 predicts one:
+
+    >>> import numpy as np
+    >>> from dmgammapy.makers import SEDExpectation
+    >>> expectation = SEDExpectation([2.0], [1.0])
+    >>> norm, stat = expectation.scan([3], n_points=5, delta_stat_max=4)
+    >>> print(norm.round(3), stat.round(3))
+    [[0.    1.477 2.954 4.431 5.908]] [[0.433 0.069 0.898 2.287 4.   ]]
+    """
+
+    def __init__(self, background, npred):
+        self.background = _positive("background", background)
+        self.npred = _positive("npred", npred)
+        if self.background.shape != self.npred.shape:
+            raise ValueError(
+                f"background and npred must have the same shape (n_bins,), got "
+                f"{self.background.shape} and {self.npred.shape}."
+            )
+
+    @classmethod
+    def from_dataset(cls, dataset, background=None, undetermined="error", tolerance=TOLERANCE):
+        """Read the expectation off an SED likelihood.
+
+        Each scan is fitted by the Poisson likelihood of the class; its shape holds b, s and n
+        separately. Where nothing was counted the scan is a straight line, whose slope is 2 s and
+        which does not know b; nor does one that would have 5 sigma fewer counts than b. A parabola
+        is the limit of many counts. If background norms were
+        profiled in the scan or its counts spread over pixels, b and s are effective numbers: draws
+        from them have the likelihood's own width, but not the real counts.
+
+        Parameters
+        ----------
+        dataset : `~dmgammapy.datasets.SEDLikelihoodDataset`
+        background : array_like, shape (n_bins,), optional
+            Expected background counts if they are known; ``dataset.ref_npred`` then gives s, or
+            the fit if that is absent. Default is to fit them.
+        undetermined : {"error", "power_law"}
+            What to do with bins that don't know their b. ``power_law`` continues b / s, the
+            background in units of the norm, by a power law through the others' (at most four
+            nearest) energies. Default is "error".
+        tolerance : float
+            Largest allowed difference between scan and fit, in -2 ln L, weighted by
+            ``1 / (1 + stat)``. Default is 0.1.
+
+        Returns
+        -------
+        expectation : `SEDExpectation`
+
+        Raises
+        ------
+        ValueError
+            If a scan has another shape or does not determine b; the message names the bins.
+
+        Examples
+        --------
+        >>> from dmgammapy.analysis.example import simulate_sed
+        >>> import numpy as np
+        >>> from dmgammapy.makers import SEDExpectation
+        >>> from dmgammapy.targets import Targets
+        >>> draco = Targets.read_roster("ackermann2015_dsphs")["draco"]
+        >>> dataset, truth = simulate_sed(draco, np.random.default_rng(1))
+        >>> first = dataset.slice_by_idx({"energy": slice(0, 8)})  # all with counts
+        >>> expectation = SEDExpectation.from_dataset(first)
+        >>> bool(np.abs(expectation.background / truth["background"][:8] - 1).max() < 1e-6)
+        True
+        """
+        if not isinstance(dataset, SEDLikelihoodDataset):
+            raise TypeError(
+                f"SEDExpectation needs an SEDLikelihoodDataset, got {type(dataset).__name__}."
+            )
+        if undetermined not in ("error", "power_law"):
+            raise ValueError(f"undetermined must be 'error' or 'power_law', got {undetermined!r}.")
+        where = f"dataset {dataset.name!r}"
+        if background is not None:
+            background = _positive(f"{where}: background", background)
+            if background.shape != (dataset.n_bins,):
+                raise ValueError(
+                    f"{where} has {dataset.n_bins} bins but {background.size} backgrounds."
+                )
+            if dataset.ref_npred is not None:
+                return cls(background, dataset.ref_npred)
+        edges = dataset.energy_edges.to_value("MeV")
+        b, s, misfit = _fit_scans(_Content(dataset.norm_scan), _Content(dataset.stat_scan))
+
+        def bins(flags):
+            return ", ".join(
+                f"{i} ({edges[i]:.4g}-{edges[i + 1]:.4g} MeV)" for i in np.flatnonzero(flags)
+            )
+
+        bad = ~(misfit <= tolerance)
+        if bad.any():
+            raise ValueError(
+                f"{where}: the scans of bins {bins(bad)} don't have the shape of a Poisson "
+                f"likelihood (they differ by up to {np.nanmax(misfit[bad]):.2g}, allowed is "
+                f"{tolerance:g}): give the expectation, SEDExpectation(background, npred), or a "
+                "larger tolerance."
+            )
+        if background is not None:
+            return cls(background, s)
+        lost = ~np.isfinite(b)
+        if lost.any():
+            if undetermined == "error" or (~lost).sum() < 2:
+                raise ValueError(
+                    f"{where}: nothing was counted in bins {bins(lost)} or nearly so: their scans "
+                    "don't know the expected background. Give it, background=..., or take "
+                    "undetermined='power_law', for which two other bins must know theirs."
+                )
+            b = np.where(lost, s * _power_law(np.sqrt(edges[:-1] * edges[1:]), b / s, lost), b)
+        return cls(b, s)
+
+    @property
+    def n_bins(self):
+        """Number of energy bins."""
+        return len(self.background)
+
+    def mean(self, norm=0.0):
+        """Expected counts.
+
+        Parameters
+        ----------
+        norm : float or array, shape (n_bins,)
+            Norm of the signal in each bin. Default is 0.
+
+        Returns
+        -------
+        mean : array, shape (n_bins,)
+
+        Raises
+        ------
+        ValueError
+            If negative counts are expected.
+        """
+        mean = self.background + self.npred * np.asarray(norm, dtype=float)
+        if mean.shape != self.background.shape or not (mean >= 0).all():
+            raise ValueError(
+                f"norm must be finite, a number or {self.n_bins} of them, and above "
+                f"-background / npred; got {norm}."
+            )
+        return mean
+
+    def draw(self, random, norm=0.0):
+        """Draw counts.
+
+        Parameters
+        ----------
+        random : `~numpy.random.Generator`
+        norm : float or array, shape (n_bins,)
+            Norm of the signal in each bin. Default is 0.
+
+        Returns
+        -------
+        counts : int array, shape (n_bins,)
+        """
+        return random.poisson(self.mean(norm))
+
+    def scan(self, counts, n_points=N_POINTS, delta_stat_max=DELTA_STAT, negative_norm=False):
+        """Scan the likelihood of counts.
+
+        Parameters
+        ----------
+        counts : array_like, shape (n_bins,)
+        n_points : int
+            Number of norms. Default is 40.
+        delta_stat_max : float
+            -2 ln L above the minimum where a scan ends. Default is 20.
+        negative_norm : bool
+            Whether to scan negative norms, too, down to the same rise or to where no counts are
+            expected; norm 0 is always a point. Default is False: scans begin at 0 and are relative
+            to the minimum above.
+
+        Returns
+        -------
+        norm, stat : array, shape (n_bins, n_points)
+            -2 ln L relative to the minimum over the norms allowed.
+        """
+        counts = np.asarray(counts, dtype=float)
+        if counts.shape != self.background.shape or not (counts >= 0).all():
+            raise ValueError(f"counts must be {self.n_bins} numbers >= 0, got {counts}.")
+        if n_points < 5 or not delta_stat_max > 0:
+            raise ValueError(
+                f"a scan needs at least 5 points and a positive delta_stat_max, got {n_points} and "
+                f"{delta_stat_max}."
+            )
+        return scan_poisson(
+            self.background, self.npred, counts, n_points, delta_stat_max, negative_norm
+        )[:2]
+
+    def to_dataset(
+        self, dataset, counts, n_points=None, delta_stat_max=None, negative_norm=None, models=None,
+        name=None,
+    ):  # fmt: skip
+        """SED likelihood of counts, with all else from another one.
+
+        Parameters
+        ----------
+        dataset : `~dmgammapy.datasets.SEDLikelihoodDataset`
+            Bins, references, masks and so on.
+        counts : array_like, shape (n_bins,)
+        n_points, delta_stat_max, negative_norm
+            As for `scan`. Default is as ``dataset`` has them: its number of points, the median rise
+            at its ends (at least 4), and whether it has negative norms.
+        models : `~gammapy.modeling.models.Models`, optional
+            Default is that of ``dataset``.
+        name : str, optional
+            Default is that of ``dataset``.
+
+        Returns
+        -------
+        dataset : `~dmgammapy.datasets.SEDLikelihoodDataset`
+        """
+        if dataset.n_bins != self.n_bins:
+            raise ValueError(
+                f"dataset {dataset.name!r} has {dataset.n_bins} bins, the expectation "
+                f"{self.n_bins}."
+            )
+        norm, stat = dataset.norm_scan, dataset.stat_scan
+        n_points = norm.shape[1] if n_points is None else n_points
+        if negative_norm is None:
+            negative_norm = bool((norm[:, 0] < 0).any())
+        if delta_stat_max is None:
+            last = np.isfinite(norm).sum(axis=1) - 1
+            rise = stat[np.arange(len(stat)), last]
+            delta_stat_max = max(float(np.median(rise)), LEAST_DELTA_STAT)
+        counts = np.asarray(counts, dtype=float)
+        norm, stat = self.scan(counts, max(n_points, 5), delta_stat_max, negative_norm)
+        if negative_norm:
+            best = counts
+        else:
+            best = np.maximum(counts, self.background)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lowest = 2 * (best - np.where(counts > 0, counts * np.log(best), 0.0))
+        return SEDLikelihoodDataset(
+            dataset.energy_edges, norm, stat,
+            ref_flux=dataset.ref_flux, ref_eflux=dataset.ref_eflux, ref_dnde=dataset.ref_dnde,
+            stat=lowest, name=name or dataset.name,
+            models=dataset.models if models is None else models,
+            norm_type=dataset.norm_type, interpolation=dataset.interpolation,
+            instrument=dataset.instrument, livetime=dataset.livetime,
+            meta=copy.deepcopy(dataset.meta), reference_model=dataset.reference_model,
+            energy_ref=dataset.energy_ref, ref_npred=self.npred,
+            mask_safe=dataset.mask_safe, mask_fit=dataset.mask_fit,
+        )  # fmt: skip
+
+    def __repr__(self):
+        return (
+            f"SEDExpectation(n_bins={self.n_bins}, background={self.background.sum():.4g} in all)"
+        )
+
+
+class _Content:
+    """Hashable handle of an array, equal to those with the same content."""
+
+    def __init__(self, values):
+        self.values = values
+        self._key = (values.shape, values.tobytes())
+
+    def __hash__(self):
+        return hash(self._key)
+
+    def __eq__(self, other):
+        return self._key == other._key
+
+
+@lru_cache(maxsize=256)
+def _fit_scans(norm, stat):
+    rows = [fit_poisson_shape(x, y) for x, y in zip(norm.values, stat.values, strict=True)]
+    return tuple(np.array(column) for column in zip(*rows, strict=True))
+
+
+def _power_law(energy, ratio, lost):
+    """Ratios at the energies that lost theirs, from the four nearest others."""
+    x, y = np.log(energy), np.log(np.where(lost, 1.0, ratio))
+    out = np.array(ratio)
+    known = np.flatnonzero(~lost)
+    for i in np.flatnonzero(lost):
+        near = known[np.argsort(np.abs(x[known] - x[i]), kind="stable")[:4]]
+        out[i] = np.exp(np.polynomial.Polynomial.fit(x[near], y[near], 1)(x[i]))
+    return out
+
+
+def _positive(name, values):
+    values = np.array(values, dtype=float, ndmin=1)
+    if values.ndim != 1 or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"{name} must be positive finite numbers, shape (n_bins,), got {values}.")
+    return values

@@ -1,0 +1,313 @@
+"""Realisations of datasets: `SimulatedDatasetMaker`."""
+
+from astropy.table import QTable
+from gammapy.datasets import Dataset, Datasets, MapDataset
+
+from dmgammapy.datasets import SEDLikelihoodDataset, find_source
+
+from ._simulators import make_simulator
+from ._streams import check_count
+from ._truth import Signal, copy_models, draw_jfactors, observed_models
+
+__all__ = ["Simulation", "SimulatedDatasetMaker"]
+
+JFACTORS = ("observed", "prior")
+
+
+class SimulatedDatasetMaker:
+    """Draw realisations of datasets, without or with a dark matter signal.
+
+    Use `run` for a realisation, and `prepare` for many: the counts expected are then computed once.
+
+    SED likelihoods are Poisson counts of an `SEDExpectation`, scanned anew. Of Gammapy's map and
+    spectrum datasets the counts are drawn around those predicted; other sources and the background
+    stay in, as the models have them. ON/OFF datasets draw the counts OFF, too. Nothing that the
+    user passed is changed.
+
+    **J-factors.** J enters twice: its true value makes the photons, and its observed value is what
+    the analysis believes, with the same width. What an ensemble means depends on both:
+
+    ==================  =====================  ==================================================
+    ``log10_jfactor``   ``redraw_jfactor``     ensemble
+    ==================  =====================  ==================================================
+    "observed", dict    True                   honest frequentist: nature has one J, each
+                                               experiment measures it anew. The one for coverage,
+                                               and for expected limits and their bands.
+    "observed"          False                  J is measured exactly right every time: the J
+                                               nuisance costs, but it never fluctuates. Bands are
+                                               too narrow, coverage too good.
+    dict                False                  the catalogue's J_obs against another truth, to see
+                                               what a wrong J does.
+    "prior"             False                  Bayesian: J_obs is given, the true J is not known.
+                                               Without a signal J_obs is all that matters: equal
+                                               to ("observed", False).
+    "prior"             True                   true J from the prior and measured again: J_obs
+                                               scatters around its value by sqrt(2) widths.
+    ==================  =====================  ==================================================
+
+    J_obs is drawn from the likelihood of `~dmgammapy.modeling.JFactorPrior`, which depends on
+    log10(J / J_obs) alone and moves along. Draws of J belong to the target: several instruments
+    share the quantile.
+
+    **Seeds.** Each stream belongs to (seed, target, dataset, realisation), see `random_stream`;
+    the order and choice of datasets and realisations and the number of processes don't matter.
+    The target is the dark matter model's name. Give datasets names: a random one, as Gammapy's
+    ``from_spectrum_dataset`` gives, makes other streams each time.
+
+    Parameters
+    ----------
+    seed : int
+        Not negative.
+    sigmav : `~astropy.units.Quantity`, optional
+        Injected cross-section, of models of annihilation. Default is no signal.
+    mass : `~astropy.units.Quantity` or str, optional
+        Mass of the injected particle. Default is that of the dataset's model.
+    channel : str or dict, optional
+        Channel of the injected signal, or a mixture ``{channel: fraction}``. Default is that of
+        the dataset's model.
+    gamma : `~astropy.units.Quantity`, optional
+        Injected decay rate, of models of decay.
+    log10_jfactor : {"observed", "prior"} or dict
+        True log10 of J [GeV2 cm-5] (or D [GeV cm-2]): the observed one, drawn from the prior, or
+        given by target. Default is "observed".
+    redraw_jfactor : bool
+        Whether J_obs is drawn anew in each realisation. Default is True.
+    expectations : dict, optional
+        `SEDExpectation` by name of the dataset or target; if given, of all. Default is
+        `SEDExpectation.from_dataset`.
+    backgrounds : dict, optional
+        Expected background in the ON region of ON/OFF datasets, `~gammapy.maps.Map` or array by
+        name of the dataset; if given, of all. Default is the profiled one, given counts ON and OFF
+        and the other sources, without a signal.
+    n_points, delta_stat_max, negative_norm
+        Scans of simulated SED likelihoods, see `SEDExpectation.to_dataset`. Default is as in the
+        given dataset.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dmgammapy.analysis.example import simulate_sed
+    >>> from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
+    >>> from dmgammapy.targets import Targets
+    >>> draco = Targets.read_roster("ackermann2015_dsphs")["draco"]
+    >>> dataset, truth = simulate_sed(draco, np.random.default_rng(1))
+    >>> dataset.models = draco.to_models("100 GeV", "b")
+    >>> maker = SimulatedDatasetMaker(
+    ...     seed=1, expectations={"draco": SEDExpectation(truth["background"], truth["npred"])}
+    ... )
+    >>> simulated = maker.run(dataset, realisation=3)
+    >>> prior = simulated.models["draco"].spectral_model.jfactor_prior
+    >>> print(f"{prior.log10_jfactor:.2f}")  # observed anew, around 18.83
+    18.87
+    """
+
+    tag = "SimulatedDatasetMaker"
+
+    def __init__(
+        self,
+        seed,
+        sigmav=None,
+        mass=None,
+        channel=None,
+        gamma=None,
+        log10_jfactor="observed",
+        redraw_jfactor=True,
+        expectations=None,
+        backgrounds=None,
+        n_points=None,
+        delta_stat_max=None,
+        negative_norm=None,
+    ):
+        self.seed = check_count("seed", seed)
+        self.signal = Signal.from_arguments(mass, channel, sigmav, gamma)
+        if not isinstance(log10_jfactor, dict) and log10_jfactor not in JFACTORS:
+            raise ValueError(
+                "log10_jfactor must be 'observed', 'prior' or numbers by target, got "
+                f"{log10_jfactor!r}."
+            )
+        self.log10_jfactor = log10_jfactor
+        self.redraw_jfactor = bool(redraw_jfactor)
+        self.expectations = dict(expectations or {})
+        self.backgrounds = dict(backgrounds or {})
+        self.scan_options = {
+            "n_points": n_points,
+            "delta_stat_max": delta_stat_max,
+            "negative_norm": negative_norm,
+        }
+
+    def run(self, datasets, realisation=0):
+        """Draw one realisation.
+
+        Parameters
+        ----------
+        datasets : `~gammapy.datasets.Dataset`, `~gammapy.datasets.Datasets` or list
+            SED likelihoods and counts datasets, each with one dark matter model.
+        realisation : int
+            Its number. Default is 0.
+
+        Returns
+        -------
+        simulated : `~gammapy.datasets.Dataset`, `~gammapy.datasets.Datasets` or list
+            Of the same kind, with the same names. Mass, channel and strength of the dark matter
+            models are those of the given ones, not the injected ones. Counts datasets share their
+            exposure, PSF and so on with the given ones.
+
+        Raises
+        ------
+        TypeError
+            If a dataset is neither an SED likelihood nor a map or spectrum dataset.
+        ValueError
+            If the dark matter model is missing or not the only one, J is to be drawn but has no
+            prior, or negative counts are expected.
+        """
+        return self.prepare(datasets).run(realisation)
+
+    def prepare(self, datasets):
+        """Compute what is expected, for many realisations.
+
+        Parameters
+        ----------
+        datasets : `~gammapy.datasets.Dataset`, `~gammapy.datasets.Datasets` or list
+
+        Returns
+        -------
+        simulation : `Simulation`
+        """
+        return Simulation(self, datasets)
+
+    def __repr__(self):
+        signal = self.signal
+        text = "no signal"
+        if signal.strength:
+            name = "sigmav" if signal.process == "annihilation" else "gamma"
+            text = f"{name}={signal.strength:.4g}, mass={signal.mass}, channel={signal.channel!r}"
+        return f"SimulatedDatasetMaker(seed={self.seed}, {text})"
+
+
+class Simulation:
+    """Datasets whose expected counts are known; from `SimulatedDatasetMaker.prepare`.
+
+    It can be pickled and sent to other processes. Later changes of the given datasets don't reach
+    it, except of arrays in place.
+    """
+
+    def __init__(self, maker, datasets):
+        self.maker = maker
+        self._kind = list
+        if isinstance(datasets, Dataset):
+            self._kind, datasets = None, [datasets]
+        elif isinstance(datasets, Datasets):
+            self._kind = Datasets
+        datasets = list(datasets)
+        if not datasets:
+            raise ValueError("there are no datasets to simulate.")
+        for dataset in datasets:
+            if not isinstance(dataset, SEDLikelihoodDataset | MapDataset):
+                raise TypeError(
+                    f"dataset {getattr(dataset, 'name', dataset)!r}: only SED likelihoods, map and "
+                    f"spectrum datasets can be simulated, got {type(dataset).__name__}."
+                )
+        names = [dataset.name for dataset in datasets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"{names.count(name)} datasets are named {name!r}, which would get the same "
+                    "random numbers; give them different names."
+                )
+        self.targets = [find_source([dataset]) for dataset in datasets]
+        self._simulators = [
+            make_simulator(maker, dataset, models, target)
+            for dataset, models, target in zip(
+                datasets, copy_models(datasets), self.targets, strict=True
+            )
+        ]
+
+    @property
+    def names(self):
+        """Names of the datasets, list."""
+        return [simulator.name for simulator in self._simulators]
+
+    def _jfactors(self, simulator, realisation):
+        maker = self.maker
+        return draw_jfactors(
+            simulator.source,
+            maker.seed,
+            check_count("realisation", realisation),
+            maker.log10_jfactor,
+            maker.redraw_jfactor,
+        )
+
+    def truth(self, realisation=0):
+        """What is true in a realisation.
+
+        Parameters
+        ----------
+        realisation : int
+            Default is 0.
+
+        Returns
+        -------
+        table : `~astropy.table.QTable`
+            One row per dataset: ``dataset, target, log10_jfactor`` (true),
+            ``log10_jfactor_obs`` (observed), ``npred_signal``, ``npred`` (expected counts).
+        """
+        rows = []
+        for simulator in self._simulators:
+            true, observed = self._jfactors(simulator, realisation)
+            signal, total = simulator.expected_totals(true)
+            rows.append((simulator.name, simulator.target, true, observed, signal, total))
+        names = "dataset target log10_jfactor log10_jfactor_obs npred_signal npred".split()
+        table = QTable(rows=rows, names=names)
+        signal = self.maker.signal
+        table.meta = {"seed": self.maker.seed, "realisation": int(realisation)}
+        table.meta |= {"process": signal.process, "strength": signal.strength}
+        table.meta |= {"mass": str(signal.mass), "channel": signal.channel}
+        return table
+
+    def counts(self, realisation=0):
+        """Draw the counts only, as `~dmgammapy.datasets.CountsLikelihood.with_counts` takes them.
+
+        Parameters
+        ----------
+        realisation : int
+            Default is 0.
+
+        Returns
+        -------
+        counts : list of array
+            One for each dataset, of the shape of its data; of ON/OFF datasets the counts ON.
+        """
+        return [
+            simulator.draw(realisation, self._jfactors(simulator, realisation)[0])[0]
+            for simulator in self._simulators
+        ]
+
+    def run(self, realisation=0):
+        """Draw one realisation, see `SimulatedDatasetMaker.run`.
+
+        Parameters
+        ----------
+        realisation : int
+            Default is 0.
+
+        Returns
+        -------
+        simulated : `~gammapy.datasets.Dataset`, `~gammapy.datasets.Datasets` or list
+        """
+        out = []
+        all_models = copy_models(self._simulators)
+        for simulator, models in zip(self._simulators, all_models, strict=True):
+            true, observed = self._jfactors(simulator, realisation)
+            observed_models(models, simulator.target, observed)
+            out.append(simulator.dataset_of(simulator.draw(realisation, true), models))
+        if self._kind is None:
+            return out[0]
+        return self._kind(out)
+
+    def __repr__(self):
+        return f"Simulation({self.maker!r}, datasets: {', '.join(self.names)})"
