@@ -65,8 +65,9 @@ class CountsLikelihood(CountsPredictions):
     ... )
     >>> dataset.counts.data[:], dataset.background.data[:] = 9, 4
     >>> dataset.exposure.quantity = np.full((1, 1, 1), 1e12) * u.Unit("cm2 s")
-    >>> dataset.edisp = None
+    >>> dataset.edisp, dataset.mask_safe.data[:] = None, True
     >>> spectrum = PowerLawSpectralModel(index=2, amplitude="1e-12 cm-2 s-1 TeV-1")
+    >>> spectrum.index.frozen = True
     >>> dataset.models = [SkyModel(spectrum, name="source")]
     >>> likelihood = CountsLikelihood.from_datasets(dataset, source="source")
     >>> fit = likelihood.fit()
