@@ -5,7 +5,7 @@ from copy import copy
 import numpy as np
 
 from ._counts_fit import STAT_TOLERANCE, FitState
-from ._counts_scan import NormScan, scan_problem
+from ._counts_scan import NEAR_ZERO, NormScan, scan_problem
 
 __all__ = ["DirectScanner"]
 
@@ -95,7 +95,10 @@ class DirectScanner:
         profile.reach(top)
         profile.trim(top)
         ul = profile.solve(settings.get("delta_stat_ul", 2.705543454095404))
-        profile.thin({0.0, profile.best, rough.norm_scan[0], ul}, n_points)
+        keep = {0.0, rough.norm_scan[0], ul}
+        if abs(profile.best) >= NEAR_ZERO * ul:
+            keep.add(profile.best)
+        profile.thin(keep, n_points)
         while len(profile.norms) < n_points:
             profile.add(profile.widest_gap())
         profile.settle()

@@ -11,6 +11,10 @@ __all__ = ["NormScan", "minimise_problem", "scan_problem"]
 TOLERANCE = 1e-9  # expected further decrease of -2 ln L
 MAX_ITER = 300
 MIN_BELOW = 4  # scan points between zero and the best fit
+NEAR_ZERO = 1e-3  # of the limit: a best fit nearer to zero than that is no scan point
+WIDE_ENOUGH = 0.02  # of the limit
+MIN_ABOVE = 4  # scan points above the best fit
+SPACING = 1.5  # points above the best fit stand at this power of equal steps
 INSIDE = 0.999  # of the way to where a voxel's prediction would be negative
 MAX_FLOOR = 6
 # a voxel with counts is taken to expect at least this part of the best signal there
@@ -239,21 +243,46 @@ def _grid(bottom, best, ul, top, n_points, ts, delta_stat_max, steep=False):
 
     ``steep`` puts those between zero and the best fit at equal ratios.
     """
-    anchors = np.unique([bottom, 0.0, best, ul, top])
-    gaps = np.diff(anchors)
-    # points where -2 ln L changes: its root is nearly linear in the norm
-    root_low, root_top = np.sqrt(max(ts, 1e-3)), np.sqrt(delta_stat_max)
-    weight = np.where(anchors[1:] <= best, root_low / max(best - bottom, 1e-300), 0.0)
-    weight = np.where(anchors[1:] > best, root_top / (top - best), weight)
-    share = gaps * weight
-    spare = n_points - anchors.size
-    at_least = np.where(anchors[1:] <= best, MIN_BELOW, 1)
-    at_least = np.minimum(at_least, max(spare // gaps.size, 0))
-    extra = np.floor((spare - at_least.sum()) * share / share.sum()).astype(int)
-    number = at_least + np.maximum(extra, 0)
-    number[-1] += max(spare - number.sum(), 0)
-    parts = [np.linspace(anchors[i], anchors[i + 1], number[i] + 2)[:-1] for i in range(gaps.size)]
-    return np.append(np.concatenate(parts), top)
+    if abs(best) < NEAR_ZERO * ul:
+        best = 0.0  # points at distances of rounding would make any curve through them swing
+    # points where -2 ln L changes: its root is between linear in the norm and in its root
+    below = np.unique([bottom, 0.0, best])
+    below = below[below <= best]
+    root_top = np.sqrt(delta_stat_max)
+    root_low = root_top if bottom < 0 else np.sqrt(max(ts, 1e-3))
+    gaps = np.diff(below)
+    n_low = 0
+    if gaps.size:
+        least = MIN_BELOW if gaps.sum() > WIDE_ENOUGH * ul else 1
+        n_low = max(round(n_points * root_low / (root_low + root_top)), least * gaps.size)
+        n_low = min(n_low, n_points - MIN_ABOVE)
+    parts = []
+    for i, gap in enumerate(gaps):
+        number = max(round(n_low * gap / gaps.sum()), 1) if i < gaps.size - 1 else n_low
+        number = min(number, n_low - (gaps.size - 1 - i))
+        n_low -= number
+        part = np.linspace(below[i], below[i + 1], number + 1)[:-1]
+        if steep and below[i] == 0.0:
+            part = np.append(0.0, np.geomspace(STEEP * best, best, number)[:-1])
+        parts.append(part)
+    lower = np.concatenate([*parts, [best]])
+    x = np.linspace(0, 1, n_points - lower.size + 1)[1:]
+    upper = best + (top - best) * x**SPACING
+    return _holding(np.concatenate([lower, upper]), {bottom, 0.0, best, ul, top})
+
+
+def _holding(values, wanted):
+    """Values with the nearest ones replaced by those wanted; as many, ascending, all different."""
+    values = np.array(values)
+    spare = np.ones(values.size, dtype=bool)
+    for one in sorted(wanted):
+        nearest = np.where(spare, np.abs(values - one), np.inf).argmin()
+        values[nearest], spare[nearest] = one, False
+    out = np.unique(values)
+    while out.size < values.size:
+        i = np.diff(out).argmax()
+        out = np.insert(out, i + 1, 0.5 * (out[i] + out[i + 1]))
+    return out
 
 
 def _profile(problem, values, theta_best, free, low, high, what):

@@ -259,3 +259,23 @@ def test_datasets_that_differ_in_redshift_are_refused():
     second.models["dwarf"].spectral_model.redshift = 1.0
     with pytest.raises(ValueError, match="k or redshift"):
         CastroEstimator([1] * u.TeV, ["b"]).run([first, second])
+
+
+@pytest.mark.parametrize("free", ["fixed", "free"])
+def test_asimov_data_give_the_limit_of_their_likelihood(free):
+    """Best fits at zero up to rounding: the scan must not gather its points there."""
+    dataset = map_dataset(sigmav=0)
+    dataset.counts.data = dataset.npred().data
+    likelihood = CountsLikelihood.from_datasets(dataset, spectrum=REFERENCE, free=free)
+    estimator = CastroEstimator([1] * u.TeV, ["b"], reference_model=REFERENCE, free_background=free)
+    sed = estimator.estimate_sed(dataset)
+    fine = np.linspace(0, 5, 60)
+    for b, scan in enumerate(likelihood.scan()):
+        assert abs(scan.norm) < 1e-3 * scan.norm_ul
+        norm = fine * scan.norm_ul
+        exact = likelihood.scan(norm_scan=norm)[b]
+        grid = np.tile(norm, (sed.n_bins, 1))
+        np.testing.assert_allclose(sed.scans.stat(grid)[b], exact.stat_scan - exact.stat, atol=1e-3)
+    assert (sed.ts < 1e-4).all()
+    castro = estimator.run(dataset)
+    assert castro["ts"].data.squeeze() < 1e-3
