@@ -19,7 +19,7 @@ INSIDE = 0.999  # of the way to where a voxel's prediction would be negative
 MAX_FLOOR = 6
 # a voxel with counts is taken to expect at least this part of the best signal there
 VOID = 1e-6
-STEEP = 1e-3  # of the best fit: the lowest norm above zero where -2 ln L is steep there
+POINTS_PER_FOLD = 3.0  # scan points for every e-fold of the distance from a pole
 
 
 @dataclass
@@ -159,7 +159,9 @@ def scan_problem(
                 bottom = _level(delta_stat_max, *args, top - theta[0], -1.0, low[0], what)
             bottom = min(bottom, 0.0)
         ts = max(stat_zero - stat, 0.0)
-        norm_scan = _grid(bottom, theta[0], ul, top, n_points, ts, delta_stat_max, void.any())
+        pole = low[0] / INSIDE if negative else -np.inf
+        bend = _bend(problem, at_zero, theta[0], ts)
+        norm_scan = _grid(bottom, theta[0], ul, top, n_points, ts, delta_stat_max, bend, pole)
     norm_scan = np.asarray(norm_scan, dtype=float)
     stat_scan = _profile(problem, norm_scan, theta, free, low, high, what)
     return NormScan(
@@ -238,10 +240,29 @@ def _level(level, best, setting, start, sign, limit, what):
     return float(value)
 
 
-def _grid(bottom, best, ul, top, n_points, ts, delta_stat_max, steep=False):
+def _bend(problem, at_zero, best, ts):
+    """Norm at which the signal equals the background under it, from slope and TS at zero.
+
+    For counts n = b (1 + r) over b, slope * best / TS = r^2 / ((1 + r) ln(1 + r) - r), and the
+    bend is best / r. Infinite where there is no excess to speak of.
+    """
+    if best <= 0 or ts < 1e-2:
+        return np.inf
+    n = len(at_zero)
+    gradient, hessian = np.empty(n), np.empty((n, n))
+    kernels.evaluate(at_zero, problem.arrays, gradient, hessian)
+    ratio = -gradient[0] * best / ts
+    if not ratio > 2.0:
+        return np.inf
+    r = np.geomspace(1e-2, 1e9, 400)
+    return float(best / np.interp(ratio, r**2 / ((1 + r) * np.log1p(r) - r), r))
+
+
+def _grid(bottom, best, ul, top, n_points, ts, delta_stat_max, bend=np.inf, pole=-np.inf):
     """Norms from ``bottom`` to ``top`` that hold zero, the best fit and the limit.
 
-    ``steep`` puts those between zero and the best fit at equal ratios.
+    Between zero and the best fit they follow the logarithm of the norm plus ``bend``, below zero
+    that of the distance from ``pole``, where -2 ln L is infinite.
     """
     if abs(best) < NEAR_ZERO * ul:
         best = 0.0  # points at distances of rounding would make any curve through them swing
@@ -249,22 +270,19 @@ def _grid(bottom, best, ul, top, n_points, ts, delta_stat_max, steep=False):
     below = np.unique([bottom, 0.0, best])
     below = below[below <= best]
     root_top = np.sqrt(delta_stat_max)
-    root_low = root_top if bottom < 0 else np.sqrt(max(ts, 1e-3))
-    gaps = np.diff(below)
-    n_low = 0
-    if gaps.size:
-        least = MIN_BELOW if gaps.sum() > WIDE_ENOUGH * ul else 1
-        n_low = max(round(n_points * root_low / (root_low + root_top)), least * gaps.size)
-        n_low = min(n_low, n_points - MIN_ABOVE)
-    parts = []
-    for i, gap in enumerate(gaps):
-        number = max(round(n_low * gap / gaps.sum()), 1) if i < gaps.size - 1 else n_low
-        number = min(number, n_low - (gaps.size - 1 - i))
-        n_low -= number
-        part = np.linspace(below[i], below[i + 1], number + 1)[:-1]
-        if steep and below[i] == 0.0:
-            part = np.append(0.0, np.geomspace(STEEP * best, best, number)[:-1])
-        parts.append(part)
+    parts, spare = [], n_points - MIN_ABOVE
+    for low, high in zip(below[:-1], below[1:], strict=True):
+        center = pole if low < 0 else -bend
+        steep = np.log((high - center) / (low - center)) if np.isfinite(center) else 0.0
+        root = root_top if low < 0 else np.sqrt(max(ts, 1e-3))
+        number = n_points * root / (root + root_top) / (len(below) - 1)
+        least = MIN_BELOW if high - low > WIDE_ENOUGH * ul else 1
+        number = int(np.clip(max(number, least, POINTS_PER_FOLD * steep), 1, max(spare // 2, 1)))
+        spare -= number
+        if steep > 0.5:
+            parts.append(center + np.geomspace(low - center, high - center, number + 1)[:-1])
+        else:
+            parts.append(np.linspace(low, high, number + 1)[:-1])
     lower = np.concatenate([*parts, [best]])
     x = np.linspace(0, 1, n_points - lower.size + 1)[1:]
     upper = best + (top - best) * x**SPACING

@@ -279,3 +279,26 @@ def test_asimov_data_give_the_limit_of_their_likelihood(free):
     assert (sed.ts < 1e-4).all()
     castro = estimator.run(dataset)
     assert castro["ts"].data.squeeze() < 1e-3
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_scan_follows_an_excess_over_little_background(negative):
+    """-2 ln L bends where the signal equals the background, far below the best fit."""
+    dataset = map_dataset(sigmav=1e-24, seed=12, width=1.2)
+    dataset.exposure.data *= 4
+    dataset.background.data *= 0.05
+    dataset.fake(12)
+    likelihood = CountsLikelihood.from_datasets(dataset, spectrum=REFERENCE, free="fixed")
+    estimator = CastroEstimator(
+        [1] * u.TeV, ["b"], reference_model=REFERENCE, free_background="fixed",
+        negative_norm=negative,
+    )  # fmt: skip
+    sed = estimator.estimate_sed(dataset)
+    edges = dataset.counts.geom.axes["energy"].edges
+    for b, scan in enumerate(likelihood.scan(negative=negative)):
+        norm = np.linspace(scan.norm_scan[0], scan.norm_scan[-1], 100)
+        exact = likelihood.scan(edges[b : b + 2], norm_scan=norm, negative=negative)[0]
+        rise = exact.stat_scan - scan.stat
+        got = sed.scans.stat(np.tile(norm, (sed.n_bins, 1)))[b]
+        near = rise < 30
+        np.testing.assert_allclose(got[near], rise[near], atol=0.25 if negative else 0.08)
