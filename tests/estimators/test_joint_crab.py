@@ -167,7 +167,7 @@ def test_each_instrument_alone(crab, instrument):
     castro = crab.castro(crab.read([instrument]), masses=mass, n_points=30)
     best, limit = (m.quantity.item().value for m in (castro.sigmav, castro.sigmav_ul))
     exact = brute_force(crab.read([instrument], mass=mass[0]), [0, best, limit])
-    assert exact[2] - exact[1] == pytest.approx(RISE, abs=3e-3)
+    assert exact[2] - exact[1] == pytest.approx(RISE, abs=6e-3)
     assert castro.ts.data.item() == pytest.approx(exact[0] - exact[1], abs=3e-3)
 
 
