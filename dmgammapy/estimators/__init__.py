@@ -5,7 +5,10 @@
 - `CastroCube` is the bin-by-bin likelihood of a source at every pixel of a map,
 - `CastroMaps` holds, slices, plots, reads and writes it,
 - `StackedDMLikelihood` combines targets and instruments, with their J-factor uncertainties,
-- `limits` has the statistics as pure functions.
+- `ExpectedLimitsEstimator` says what limits are expected, from simulations or Asimov data,
+- `SignificanceEstimator` says how significant an excess is, here and anywhere,
+- `limits`, `statistics`, `intervals`, `unified_intervals` and `significance` have the statistics as
+  pure functions.
 """
 
 from ._correlated_covariance import JFactorCovariance
@@ -13,8 +16,11 @@ from .castro import CastroEstimator
 from .castro_cube import CastroCube
 from .castro_cube_dark_matter import DarkMatterMaps
 from .castro_maps import CastroMaps
+from .expected import ExpectedLimitsEstimator
+from .limit_toys import LimitToys
 from .limits import LimitStatus
 from .metadata import CastroMetaData
+from .significance_estimator import SignificanceEstimator
 from .stacking import StackedDMLikelihood
 
 __all__ = [
@@ -23,7 +29,10 @@ __all__ = [
     "CastroMaps",
     "CastroMetaData",
     "DarkMatterMaps",
+    "ExpectedLimitsEstimator",
     "JFactorCovariance",
     "LimitStatus",
+    "LimitToys",
+    "SignificanceEstimator",
     "StackedDMLikelihood",
 ]

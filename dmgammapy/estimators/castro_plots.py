@@ -116,6 +116,67 @@ class CastroPlots:
         ax.set_title(f"{self.meta.about}, {100 * self.meta.cl:g} % CL")
         return ax
 
+    def plot_bands(self, observed=None, channel=None, axes=None, truth=None, **kwargs):
+        """Plot expected limits: median, 68 and 95 % bands, and what was observed.
+
+        Parameters
+        ----------
+        observed : `CastroMaps`, optional
+            Result of the data, with the same masses.
+        channel : str or list of str, optional
+            A panel each. Default is all.
+        axes : `~matplotlib.axes.Axes` or array of them, optional
+        truth : tuple of `~astropy.units.Quantity`, optional
+            Mass and strength of an injected signal.
+        **kwargs
+            Passed to `dmgammapy.visualization.plot_limit_bands`.
+
+        Returns
+        -------
+        axes : `~matplotlib.axes.Axes` or array of them
+            One for a single channel.
+
+        Raises
+        ------
+        ValueError
+            If this is no result with a quantile axis, symmetric around 0.5.
+        """
+        from dmgammapy.spectra import channel_latex
+        from dmgammapy.visualization import plot_limit_bands, plot_limit_panels
+
+        if self.geom.axes.names != ["mass", "channel", "quantile"]:
+            raise ValueError(
+                f"plot_bands needs the axes mass, channel and quantile, got "
+                f"{self.geom.axes.names}; see ExpectedLimitsEstimator."
+            )
+        if observed is not None:
+            self.check_compatible(observed)
+        annihilation = self.process == "annihilation"
+        names = self.channels if channel is None else channel
+        names = [names] if isinstance(names, str) else list(names)
+        panels = {}
+        for name in names:
+            one = self.slice_by_coord({"channel": name})
+            limit = one.strength_ul if annihilation else one.tau_ll
+            panel = {"masses": one.masses} | _bands(
+                one.geom.axes["quantile"].center.value, limit.quantity[:, 0, :, 0, 0]
+            )
+            if observed is not None:
+                found = observed.slice_by_coord({"channel": name})
+                limit = found.strength_ul if annihilation else found.tau_ll
+                panel["observed"] = limit.quantity[0, :, 0, 0]
+                panel["status"] = found.status.data[0, :, 0, 0]
+            if truth is not None:
+                panel["truth"] = truth
+            panels[channel_latex(name)] = panel
+        kwargs.setdefault("thermal_relic", annihilation)
+        if len(panels) > 1:
+            return plot_limit_panels(panels, axes=axes, **kwargs)
+        ((title, panel),) = panels.items()
+        ax = plot_limit_bands(**panel, ax=axes, **kwargs)
+        ax.set_title(f"{self.meta.about}, {title}, {100 * self.meta.cl:g} % CL")
+        return ax
+
     def plot_profile(self, channel=None, mass=None, ax=None, components=None):
         """Plot the rise of ``stat`` against signal strength at one mass.
 
@@ -159,3 +220,19 @@ class CastroPlots:
             ax.set_xlim(max(low, strength.value[1]), min(high, strength.value[-1]))
         ax.set_title(f"{self.meta.about}, {channel_latex(one.channels[0])}, {mass:g}")
         return ax
+
+
+def _bands(quantiles, limits):
+    """Median and bands by the names of `plot_limit_bands`, as far as there are quantiles."""
+    out = {}
+    middle = np.flatnonzero(np.isclose(quantiles, 0.5))
+    if middle.size:
+        out["median"] = limits[middle[0]]
+    for name, low in (("band68", 0.16), ("band95", 0.025)):
+        ends = [np.flatnonzero(np.isclose(quantiles, q, atol=2e-3)) for q in (low, 1 - low)]
+        if all(end.size for end in ends):
+            edges = [limits[end[0]] for end in ends]
+            out[name] = (np.fmin(*edges), np.fmax(*edges))
+    if not out:
+        raise ValueError(f"no median and no band among the quantiles {quantiles}.")
+    return out

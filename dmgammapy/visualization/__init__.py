@@ -4,22 +4,31 @@ Each takes ``ax=None`` (the current axes) and returns the axes. They know nothin
 whose numbers they draw; the ``plot`` methods of those call them.
 """
 
+from .bands import plot_limit_bands, plot_limit_panels
+from .coverage import plot_bias_pull, plot_coverage
 from .cube import plot_sky_image
 from .likelihood import plot_contributions, plot_likelihood_curves
 from .limits import plot_limits, plot_stat_map
 from .sed import plot_castro, plot_sed_fit
+from .significance import plot_global_significance, plot_ts_cumulative
 from .sky import plot_jfactors, plot_sky
 from .thermal_relic import thermal_relic
 
 __all__ = [
+    "plot_bias_pull",
     "plot_castro",
     "plot_contributions",
+    "plot_coverage",
+    "plot_global_significance",
     "plot_jfactors",
     "plot_likelihood_curves",
+    "plot_limit_bands",
+    "plot_limit_panels",
     "plot_limits",
     "plot_sed_fit",
     "plot_sky",
     "plot_sky_image",
     "plot_stat_map",
+    "plot_ts_cumulative",
     "thermal_relic",
 ]

@@ -1,0 +1,284 @@
+"""Simulate and analyse ensembles of a stack: the work behind `ExpectedLimitsEstimator`."""
+
+from copy import copy
+
+import numpy as np
+
+from dmgammapy.datasets import SEDLikelihoodDataset
+from dmgammapy.makers import SEDExpectation
+from dmgammapy.makers._truth import Signal
+
+from . import limits
+from ._poisson_toys import PoissonProfiles, shift_rows
+from .castro import _dark_matter_model
+from .lattice import step_for_ts
+from .limits import LimitStatus
+from .stacking import StackedDMLikelihood
+
+__all__ = ["BLOCK", "DatasetEngine", "FastEngine", "why_not_fast", "with_signal"]
+
+# Realisations come in blocks of a fixed size, whatever the number of processes: the lattice of a
+# block depends on its counts, and results must not depend on who computed them.
+BLOCK = 25
+QUANTITIES = ("strength", "strength_ul", "ts", "status")
+
+
+def with_signal(maker, process=None, mass=None, channel=None, strength=None):
+    """Copy of a `SimulatedDatasetMaker` with another signal, none by default."""
+    names = {"annihilation": "sigmav", "decay": "gamma"}
+    new = copy(maker)
+    signal = {names[process]: strength} if process else {}
+    new.signal = Signal.from_arguments(mass, channel, **({"sigmav": None, "gamma": None} | signal))
+    return new
+
+
+def why_not_fast(castro, datasets):
+    """Why the exact profiles of Poisson counts can't be used, or None."""
+    for dataset in datasets:
+        if not isinstance(dataset, SEDLikelihoodDataset):
+            return f"{dataset.name!r} is a {type(dataset).__name__}"
+        if castro.interpolation not in (None, "poisson"):
+            return f"the estimator has interpolation={castro.interpolation!r}"
+        if castro.interpolation is None and dataset.interpolation != "poisson":
+            return f"{dataset.name!r} has interpolation={dataset.interpolation!r}"
+    return None
+
+
+def summarise(profiles, shape, cl):
+    """Best fit, limit, TS and status of profiles on the lattice.
+
+    Parameters
+    ----------
+    profiles : `LatticeProfiles`
+        Rows of the shape ``shape``.
+    shape : tuple
+        (realisation, channel, mass).
+    cl : float
+
+    Returns
+    -------
+    arrays : dict of array of that shape
+        By `QUANTITIES`; strengths in cm3 s-1 or s-1, NaN where there is no information.
+    """
+    nodes = profiles.step * np.arange(profiles.n_norm)
+    best, minimum = limits.best_fit(nodes, profiles.values, profiles.zero)
+    begin = profiles.step * profiles.start
+    upper, status = limits.upper_limit(
+        nodes, profiles.values, profiles.zero, best, minimum, limits.delta_stat_upper(cl),
+        profiles.extrapolated - begin, profiles.gap - begin[:, None],
+    )  # fmt: skip
+    status[profiles.empty] = LimitStatus.NO_INFORMATION
+    values = {
+        "strength": best * 10.0**begin,
+        "strength_ul": upper * 10.0**begin,
+        "ts": np.clip(profiles.zero - minimum, 0, None),
+    }
+    for value in values.values():
+        value[profiles.empty] = np.nan
+    values["status"] = status
+    return {name: value.reshape(shape) for name, value in values.items()}
+
+
+class DatasetEngine:
+    """Simulates datasets and analyses them as data: works for everything, exactly as files do.
+
+    Parameters
+    ----------
+    castro : `CastroEstimator`
+    simulation : `~dmgammapy.makers.Simulation` or None
+    tables : list of callable
+        Each gives the simulated castro result of a realisation.
+    stack_options : dict
+        Of `StackedDMLikelihood`.
+    """
+
+    block = 1
+
+    def __init__(self, castro, simulation, tables, stack_options):
+        self.castro = copy(castro)
+        self.castro.n_jobs, self.castro.show_progress = 1, False
+        self.simulation = simulation
+        self.tables = tables
+        self.stack_options = dict(stack_options)
+        self.stack_options |= {"show_progress": False, "cl": castro.cl}
+
+    def stack(self, realisation):
+        """`StackedDMLikelihood` of a realisation, or of the Asimov data if that is None."""
+        castros = []
+        if self.simulation is not None:
+            datasets = (
+                self.simulation.asimov()
+                if realisation is None
+                else self.simulation.run(realisation)
+            )
+            castros = self.castro.run(list(datasets))
+            castros = castros if isinstance(castros, list) else [castros]
+        castros += [table(realisation) for table in self.tables]
+        return StackedDMLikelihood(castros, **self.stack_options)
+
+    def run(self, realisations, per_target):
+        """Results of some realisations.
+
+        Returns
+        -------
+        results : dict of dict of array, shape (realisation, channel, mass)
+            By ``stack`` and, if asked, the targets.
+        """
+        parts = [self._one(i, per_target) for i in realisations]
+        return {
+            name: {q: np.stack([part[name][q] for part in parts]) for q in QUANTITIES}
+            for name in parts[0]
+        }
+
+    def _one(self, realisation, per_target):
+        stack = self.stack(realisation)
+        out = {"stack": _quantities(stack.run())}
+        if per_target:
+            out |= {name: _quantities(m) for name, m in stack.target_maps.items()}
+        return out
+
+
+def _quantities(castro):
+    return {
+        "strength": castro.strength.data[..., 0, 0],
+        "strength_ul": castro.strength_ul.data[..., 0, 0],
+        "ts": castro["ts"].data[..., 0, 0],
+        "status": castro["status"].data[..., 0, 0],
+    }
+
+
+class FastEngine:
+    """Analyses Poisson counts of SED likelihoods many realisations at once.
+
+    Parameters
+    ----------
+    castro : `CastroEstimator`
+    simulation : `~dmgammapy.makers.Simulation`
+    datasets : list of `SEDLikelihoodDataset`
+    stack : `StackedDMLikelihood`
+        Of the Asimov data of these datasets, which says how they are combined.
+    """
+
+    block = BLOCK
+
+    def __init__(self, castro, simulation, datasets, stack):
+        self.simulation = simulation
+        self.stack = stack
+        self.cl = castro.cl
+        self.shape = (len(castro.labels), len(castro.masses))
+        self.members = []
+        for dataset, draws in zip(datasets, simulation.draws([]), strict=True):
+            self.members.append(_Member(castro, dataset, draws.expectation, stack))
+
+    def run(self, realisations, per_target):
+        """As `DatasetEngine.run`."""
+        raw, total = self.drawn_profiles(realisations)
+        shape = (len(realisations), *self.shape)
+        out = {"stack": summarise(total, shape, self.cl)}
+        if per_target:
+            for name in self.stack.targets:
+                own = self.stack._treated(name, raw[name])
+                out[name] = summarise(own, shape, self.cl)
+        return out
+
+    def drawn_profiles(self, realisations):
+        """Profiles of realisations as the simulation draws them, see `profiles`."""
+        draws = self.simulation.draws(list(realisations))
+        counts, shifts = [], []
+        for member, draw in zip(self.members, draws, strict=True):
+            counts.append(draw.counts[:, member.keep])
+            shifts.append(draw.log10_jfactor_obs - member.log10_jfactor)
+        return self.profiles(counts, shifts)
+
+    def signal_counts(self, strength, realisations, streams):
+        """Counts of data in which every mass and channel has its own signal.
+
+        Parameters
+        ----------
+        strength : array, shape (n_row,)
+        realisations : list of int
+            For the J-factors, which are those of the simulation.
+        streams : list of `~numpy.random.Generator`
+            For each dataset.
+
+        Returns
+        -------
+        counts : list of array, shape (n_real, n_row, n_bin)
+        shifts : list of array, shape (n_real,)
+        """
+        draws = self.simulation.draws(list(realisations))
+        counts, shifts = [], []
+        for member, draw, stream in zip(self.members, draws, streams, strict=True):
+            scale = 10.0 ** (draw.log10_jfactor - member.log10_jfactor)
+            mean = member.profiles.mean(scale[:, None] * strength)
+            counts.append(stream.poisson(mean))
+            shifts.append(draw.log10_jfactor_obs - member.log10_jfactor)
+        return counts, shifts
+
+    def asimov_ts(self, strength):
+        """TS of Asimov data, every mass and channel with its own signal.
+
+        Parameters
+        ----------
+        strength : array, shape (channel, mass)
+        """
+        strength = strength.reshape(-1)
+        counts = [member.profiles.mean(strength)[None] for member in self.members]
+        total = self.profiles(counts, [np.zeros(1)] * len(counts))[1]
+        return summarise(total, self.shape, self.cl)["ts"]
+
+    def profiles(self, counts, shifts):
+        """Profiles of targets, J not treated, and of the stack.
+
+        Parameters
+        ----------
+        counts : list of array, shape (n_real, n_bin) or (n_real, n_row, n_bin)
+            For each dataset.
+        shifts : list of array, shape (n_real,)
+            log10 of the observed J over that of the datasets given.
+
+        Returns
+        -------
+        raw : dict of `LatticeProfiles`
+            By target.
+        total : `LatticeProfiles`
+        """
+        step = self.stack._coarsest_step()
+        while True:
+            raw = self._raw(counts, shifts, step)
+            total = self.stack._combine(raw, self.stack.targets)
+            needed = step_for_ts(total.largest_ts())
+            if needed >= step:
+                return raw, total
+            step = needed
+
+    def _raw(self, counts, shifts, step):
+        parts = {}
+        for member, n, shift in zip(self.members, counts, shifts, strict=True):
+            profiles = member.profiles.run(n, step)
+            shift = np.repeat(shift + member.moved, member.profiles.n_row)
+            own = parts.setdefault(member.target, {})
+            own[member.instrument] = shift_rows(profiles, shift)
+        return {
+            name: self.stack._join_instruments(name, instruments)
+            for name, instruments in parts.items()
+        }
+
+
+class _Member:
+    """One dataset of the fast engine."""
+
+    def __init__(self, castro, dataset, expectation, stack):
+        if not isinstance(expectation, SEDExpectation):
+            raise TypeError(f"dataset {dataset.name!r} has no SEDExpectation.")
+        self.name = dataset.name
+        self.target, model = _dark_matter_model(dataset, castro.process)
+        self.instrument = dataset.instrument
+        template = stack.groups[self.target][self.instrument]
+        self.log10_jfactor = template.meta.log10_jfactor
+        self.keep, amplitude, width, _ = castro._amplitude(dataset, model)
+        self.profiles = PoissonProfiles(
+            expectation.background[self.keep], expectation.npred[self.keep], amplitude, width
+        )
+        self.prior = prior = stack.priors[self.target][self.instrument]
+        self.moved = 0.0 if prior is None else prior.log10_jfactor - self.log10_jfactor

@@ -1,0 +1,225 @@
+"""Ensembles of results and their bands: what `~dmgammapy.estimators.CastroMaps` do with them."""
+
+import numpy as np
+from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
+from scipy.special import ndtri
+
+from . import limits, statistics
+from .limits import LimitStatus
+
+__all__ = ["BAND_QUANTILES", "CastroEnsemble"]
+
+BAND_QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
+ASIMOV_TS = 1e-3
+ENSEMBLE_QUANTITIES = ("norm", "norm_ul", "ts")
+
+
+class CastroEnsemble:
+    """Mixin with what is done along the axis ``realisation``."""
+
+    def _require_axis(self, name, what):
+        if name not in self.geom.axes.names:
+            raise ValueError(
+                f"{what} needs the axis {name!r}, this result has {self.geom.axes.names}."
+            )
+        return self.geom.axes.names.index(name)
+
+    def _reduced(self, data, axis_name, axis=None):
+        """Maps without an axis, or with another in its place."""
+        axes = [a for a in self.geom.axes if a.name != axis_name]
+        if axis is not None:
+            axes.insert(self.geom.axes.names.index(axis_name), axis)
+        geom = RegionGeom(None, axes=axes)
+        return {
+            name: RegionNDMap(geom, array, unit=self._data[name].unit if name in self._data else "")
+            for name, array in data.items()
+        }
+
+    def quantiles(self, q=BAND_QUANTILES, axis="realisation"):
+        """Quantiles of best fit, limit and TS over realisations.
+
+        A realisation whose limit lies beyond the grid counts as infinitely weak; a quantile that
+        falls there is NaN with the status ``GRID_EDGE``. Where limits at a quantile are
+        extrapolated, the quantile is.
+
+        Parameters
+        ----------
+        q : list of float
+            Ascending, between 0 and 1. Default is the median and the ends of the central 68 and
+            95 %.
+        axis : str
+            Axis to reduce. Default is "realisation".
+
+        Returns
+        -------
+        bands : `CastroMaps`
+            With the axes (mass, channel, quantile) and the quantities ``norm, norm_ul, ts,
+            status``, as far as the ensemble has them.
+
+        Raises
+        ------
+        ValueError
+            If the axis is not there or quantiles are out of range.
+        """
+        position = self._require_axis(axis, "quantiles")
+        q = np.atleast_1d(np.asarray(q, dtype=float))
+        if q.ndim != 1 or not ((q >= 0) & (q <= 1)).all() or not (np.diff(q) > 0).all():
+            raise ValueError(f"quantiles must ascend between 0 and 1, got {q}.")
+        along = self["reference"].data.ndim - 3 - position
+        empty = self["status"].data == LimitStatus.NO_INFORMATION
+        reference = np.moveaxis(self["reference"].data, along, 0)
+        common = reference[0]
+        out = {"reference": np.broadcast_to(common, (len(q), *common.shape))}
+        for name in ENSEMBLE_QUANTITIES:
+            if name not in self._data:
+                continue
+            values = np.array(self._data[name].data, dtype=float)
+            if name == "norm_ul":
+                values = np.where(np.isnan(values) & ~empty, np.inf, values)
+            values = np.moveaxis(values, along, 0)
+            if name != "ts":
+                values = values * reference / common
+            with np.errstate(invalid="ignore"):
+                result = np.quantile(values, q, axis=0, method="hazen")
+            if name == "norm_ul":
+                out["status"] = self._quantile_status(values, result, q, along)
+                result = np.where(np.isfinite(result), result, np.nan)
+            out[name] = result
+        axis_q = MapAxis.from_nodes(q, name="quantile", interp="lin")
+        data = {
+            name: np.moveaxis(array, 0, along) if array.ndim else array
+            for name, array in out.items()
+        }
+        meta = self.meta.model_copy(deep=True)
+        n = self.geom.axes[axis].nbin
+        meta.notes = [*meta.notes, f"quantiles of {n} realisations."]
+        return self.__class__(self._reduced(data, axis, axis_q), meta)
+
+    def _quantile_status(self, values, result, q, along):
+        """Worst status of the two realisations on both sides of each quantile."""
+        status = np.moveaxis(self["status"].data, along, 0)
+        order = np.argsort(values, axis=0)
+        ranked = np.take_along_axis(status, order, axis=0)
+        n = len(values)
+        place = np.clip(q * n - 0.5, 0, n - 1)
+        low, high = np.floor(place).astype(int), np.ceil(place).astype(int)
+        worst = np.maximum(ranked[low], ranked[high])
+        empty = (status == LimitStatus.NO_INFORMATION).any(axis=0)
+        worst = np.where(np.isinf(result), int(LimitStatus.GRID_EDGE), worst)
+        return np.where(empty, int(LimitStatus.NO_INFORMATION), worst)
+
+    def expected_limits(self, quantiles=BAND_QUANTILES, method="profile", cl=None, **settings):
+        r"""Bands of data like this, if this is the Asimov data without signal.
+
+        A fluctuation by N standard deviations gives a limit where the profile has risen by the
+        square of `statistics.expected_root` (Cowan et al. 2011, EPJ C 71, 1554, section 4).
+
+        Parameters
+        ----------
+        quantiles : list of float
+            Default is the median and the ends of the central 68 and 95 %.
+        method : str
+            Of the limits, see `upper_limit_and_status`. Default is "profile".
+        cl : float, optional
+            Confidence level. Default is ``meta.cl``.
+        **settings
+            ``min_power`` of ``power_constrained``.
+
+        Returns
+        -------
+        bands : `CastroMaps`
+            With the axes (mass, channel, quantile) and the quantities ``norm, norm_ul, ts,
+            status``.
+
+        Raises
+        ------
+        ValueError
+            If the best fit is not at zero: this is not Asimov data without signal.
+        """
+        if (self["ts"].data > ASIMOV_TS).any():
+            raise ValueError(
+                f"expected_limits: TS is {np.nanmax(self['ts'].data):.3g}, so this is not the "
+                "Asimov data without signal."
+            )
+        q = np.atleast_1d(np.asarray(quantiles, dtype=float))
+        cl = self.meta.cl if cl is None else cl
+        n_sigma = ndtri(q)
+        roots = statistics.expected_root(cl, n_sigma, method, **settings)
+        shape = self["reference"].data.shape
+        out = {name: [] for name in ("norm", "norm_ul", "ts", "status")}
+        for n, root in zip(n_sigma, roots, strict=True):
+            limit, status = self._rise(max(root, 0.0) ** 2)
+            best, _ = self._rise(max(n, 0.0) ** 2)
+            out["norm_ul"].append(limit.reshape(shape))
+            out["status"].append(status.reshape(shape))
+            out["norm"].append(best.reshape(shape) if n > 0 else np.zeros(shape))
+            out["ts"].append(np.where(self["ts"].data >= 0, max(n, 0.0) ** 2, np.nan))
+        axis = MapAxis.from_nodes(q, name="quantile", interp="lin")
+        geom = RegionGeom(None, axes=[*self.geom.axes, axis])
+        data = {name: RegionNDMap(geom, np.array(values)) for name, values in out.items()}
+        reference = self["reference"]
+        data["reference"] = RegionNDMap(
+            geom, np.broadcast_to(reference.data, (len(q), *shape)).copy(), unit=reference.unit
+        )
+        meta = self.meta.model_copy(deep=True)
+        meta.cl = cl
+        meta.notes = [*meta.notes, f"asymptotic bands of {method} limits from Asimov data."]
+        return self.__class__(data, meta)
+
+    def _rise(self, delta_stat):
+        """Norm at which the profile has risen by so much above its value at zero, and status."""
+        nodes, stat, zero = self._rows()
+        norm, status = limits.upper_limit(
+            nodes, stat, zero, np.zeros(len(zero)), zero, delta_stat, self._log10_extrapolated,
+            self._log10_gap,
+        )  # fmt: skip
+        empty = self.is_empty.ravel()
+        norm[empty] = np.nan
+        status[empty] = LimitStatus.NO_INFORMATION
+        return norm, status
+
+    def mean(self, axis="realisation"):
+        """Mean of best fit and TS over realisations, and of the limits where all were found.
+
+        Returns
+        -------
+        castro : `CastroMaps`
+            Without the axis; ``norm_ul`` is NaN where a limit lies beyond the grid.
+        """
+        position = self._require_axis(axis, "mean")
+        along = self["reference"].data.ndim - 3 - position
+        reference = np.moveaxis(self["reference"].data, along, 0)
+        common = reference[0]
+        out = {"reference": common}
+        for name in ENSEMBLE_QUANTITIES:
+            if name in self._data:
+                values = np.moveaxis(self._data[name].data, along, 0)
+                scale = 1.0 if name == "ts" else reference / common
+                out[name] = (values * scale).mean(axis=0)
+        out["status"] = np.moveaxis(self["status"].data, along, 0).max(axis=0)
+        meta = self.meta.model_copy(deep=True)
+        meta.notes = [*meta.notes, f"means of {self.geom.axes[axis].nbin} realisations."]
+        return self.__class__(self._reduced(out, axis), meta)
+
+    def max_ts(self, axes=("mass", "channel")):
+        """Largest TS over some axes.
+
+        Parameters
+        ----------
+        axes : list of str
+            Default is masses and channels.
+
+        Returns
+        -------
+        ts : array
+            With the axes that are left, in the order of ``geom.axes.names`` reversed, e.g.
+            (realisation,). Points without information are left out.
+        """
+        axes = [axes] if isinstance(axes, str) else list(axes)
+        names = self.geom.axes.names
+        for name in axes:
+            self._require_axis(name, "max_ts")
+        ts = self["ts"].data[..., 0, 0]
+        places = tuple(ts.ndim - 1 - names.index(name) for name in axes)
+        known = np.where(np.isnan(ts), -np.inf, ts).max(axis=places)
+        return np.where(np.isinf(known), np.nan, known)
