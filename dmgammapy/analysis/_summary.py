@@ -16,10 +16,12 @@ MARKS = {
     LimitStatus.EXTRAPOLATED: "*",
     LimitStatus.GRID_EDGE: ">",
     LimitStatus.NO_INFORMATION: "-",
+    LimitStatus.APPROXIMATE: "~",
 }
 LEGEND = {
     "*": "* rests on an extrapolated scan",
     ">": "> lies outside of the scanned range",
+    "~": "~ approximate: the width of the estimator was guessed",
     "-": "- no information (below the channel's threshold, or no flux in any bin)",
 }
 

@@ -1,5 +1,6 @@
 """From scans of energy bins to profiles of the signal strength: arrays only."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import astropy.units as u
 import numpy as np
 
 from . import _kernels as kernels
+from ._mirrored_scans import MirroredScans
 from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
 
 __all__ = ["FLUX_UNITS", "SpectraKey", "convert", "convert_rows", "unit_flux"]
@@ -78,8 +80,13 @@ class SpectraKey:
         )
 
 
-def convert(scans, keep, amplitude, prior_width, step=None, n_norm=None):
+def convert(
+    scans, keep, amplitude, prior_width, step=None, n_norm=None, n_negative=None, negative=True
+):
     """Profiles on the lattice from scans of bins.
+
+    Rows in which every bin with flux was scanned at negative norms, too, get profiles of negative
+    signals. They end where the first bin's likelihood does, see `MirroredScans`.
 
     Parameters
     ----------
@@ -92,14 +99,32 @@ def convert(scans, keep, amplitude, prior_width, step=None, n_norm=None):
         Width of the J-factor prior in dex, for which the profiles must reach further.
     step : float, optional
         Lattice step. Default is one that resolves the likelihood.
-    n_norm : int, optional
-        Least number of nodes.
+    n_norm, n_negative : int, optional
+        Least number of nodes, and of those of negative signals.
+    negative : bool
+        Convert what lies at negative norms. Default is True.
 
     Returns
     -------
     profiles : LatticeProfiles
     """
-    tables = _tabulate(scans, keep, step)
+    profiles = _convert(scans, keep, amplitude, prior_width, step, n_norm)
+    if not negative or not (scans.norm_min[keep] < 0).any():
+        return profiles
+    mirrored = MirroredScans(scans, profiles.step)
+    missing = ((amplitude > 0) & ~mirrored.reaches[keep]).any(axis=1)
+    if (missing | profiles.empty).all():
+        return profiles
+    amplitude = np.where(missing[:, None], 0.0, amplitude)
+    below = _convert(
+        mirrored, keep, amplitude, prior_width, profiles.step, n_negative, mirrored.log10_wall
+    )
+    return replace(profiles, negative=below)
+
+
+def _convert(scans, keep, amplitude, prior_width, step, n_norm, log10_wall=None):
+    """`convert` for signals of one sign, whose rows end at the first bin's wall."""
+    tables = _tabulate(scans, keep, step, log10_wall)
     step = tables.step
     with np.errstate(divide="ignore"):
         log_amplitude = np.log10(amplitude)  # -inf where a bin gets no flux
@@ -109,11 +134,14 @@ def convert(scans, keep, amplitude, prior_width, step=None, n_norm=None):
     end = (tables.log10_end - log_amplitude).min(axis=1)
     empty = ~np.isfinite(bottom)
     top = np.minimum(top + max(MARGIN, 1.0 + 5.0 * prior_width), end)
+    last = np.full(len(top), np.inf)
+    if log10_wall is not None:
+        last = np.floor((log10_wall[keep] - log_amplitude).min(axis=1) / step + 1e-9)
     n_row = len(amplitude)
     if empty.all():
         n_norm, start = n_norm or 8, np.zeros(n_row, dtype=np.int64)
     else:
-        stop = np.ceil(np.where(empty, 0, top) / step).astype(np.int64)
+        stop = np.minimum(np.ceil(np.where(empty, 0, top) / step), last + 1).astype(np.int64)
         start = np.floor(np.where(empty, 0, bottom) / step).astype(np.int64)
         n_norm = max(int((stop - start)[~empty].max()), n_norm or 8)
         start = stop - n_norm
@@ -194,17 +222,32 @@ def convert_rows(scans, amplitude, prior_width):
     one = np.ones(1, dtype=bool)
     step = min(_tabulate(scan, one).step for scan in scans)
 
-    def rows(n_norm):
+    def rows(n_norm, n_negative):
         return [
-            convert(scan, one, np.array([[a]]), prior_width, step, n_norm)
+            convert(scan, one, np.array([[a]]), prior_width, step, n_norm, n_negative)
             for scan, a in zip(scans, amplitude, strict=True)
         ]
 
-    parts = rows(None)
-    n_norm = max(part.n_norm for part in parts)
-    parts = rows(n_norm)
+    def longest(parts):
+        return max((part.n_norm for part in parts if part is not None), default=None)
+
+    parts = rows(None, None)
+    parts = rows(longest(parts), longest([part.negative for part in parts]))
+    profiles = _concatenate(parts)
+    mirrors = [part.negative for part in parts]
+    n_negative = longest(mirrors)
+    if n_negative is None:
+        return profiles
+    nothing = LatticeProfiles(
+        step, np.zeros(1, np.int64), np.zeros((1, n_negative)), np.zeros(1), one, np.full(1, np.inf)
+    )
+    return replace(profiles, negative=_concatenate([m or nothing for m in mirrors]))
+
+
+def _concatenate(parts):
+    """Rows of all parts, which have the same number of nodes."""
     return LatticeProfiles(
-        step=step,
+        step=parts[0].step,
         **{
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("start", "values", "zero", "empty", "extrapolated", "gap")
@@ -239,7 +282,7 @@ class _Tables(NamedTuple):
     log10_end: np.ndarray
 
 
-def _tabulate(scans, keep, step=None):
+def _tabulate(scans, keep, step=None, log10_wall=None):
     """Tables of the bins ``keep``, with a step that resolves their likelihood."""
     n_bin = int(keep.sum())
     decades = np.arange(-10, 6.001, 0.125)
@@ -257,6 +300,8 @@ def _tabulate(scans, keep, step=None):
     last_inside = coarse.shape[1] - 1 - np.argmax(~above[:, ::-1], axis=1)
     last_inside = np.where(above.all(axis=1), -1, last_inside)
     scale = coarse_norm[np.arange(len(zero)), np.minimum(last_inside + 1, len(decades) - 1)]
+    if log10_wall is not None:
+        scale = np.where(np.isfinite(log10_wall), 10.0**log10_wall, scale)
     first = np.floor((np.log10(scale) - TABLE_BELOW) / step).astype(np.int64)
     n_table = int((TABLE_BELOW + TABLE_ABOVE) / step)
     log_norm = step * (first[:, None] + np.arange(n_table))

@@ -18,6 +18,9 @@ LN10 = np.log(10)
 LARGEST_SHIFT = 7.1  # standard deviations of the common factor; a density of 1e-11
 ROWS_PER_JOB = 8
 RIDGE = 1e-2
+# Beyond a wall of negative signals stat rises by this much per step squared, and more where it
+# falls towards the wall.
+WALL_CURVATURE, WALL_NODES = 100.0, 4
 
 
 @dataclass
@@ -32,10 +35,11 @@ class _Stack:
     length: np.ndarray
 
     @classmethod
-    def of(cls, parts):
+    def of(cls, parts, wall=False):
         total = LatticeProfiles.sum(parts)
         shape = (len(total.start), len(parts))
-        v = np.zeros((*shape, max(p.n_norm for p in parts)))
+        n_more = WALL_NODES if wall else 0
+        v = np.zeros((*shape, max(p.n_norm for p in parts) + n_more))
         slope = np.zeros_like(v)
         zero = np.zeros(shape)
         lead = np.zeros(shape, dtype=np.int64)
@@ -47,7 +51,14 @@ class _Stack:
             slope[:, t, : p.n_norm] = slopes
             zero[:, t] = p.zero
             lead[:, t] = total.start - p.start
-            length[:, t] = np.where(p.empty, 0, p.n_norm)
+            if wall:
+                more = slice(p.n_norm, p.n_norm + n_more)
+                end, along = p.values[:, -1:], slopes[:, -1:]
+                bend = WALL_CURVATURE * (1 + along**2)
+                steps = np.arange(1, n_more + 1)
+                v[:, t, more] = end + (along + bend * steps) * steps
+                slope[:, t, more] = along + 2 * bend * steps
+            length[:, t] = np.where(p.empty, 0, p.n_norm + n_more)
         return cls(total, v, slope, zero, lead, length)
 
     def rows(self, rows):
@@ -74,6 +85,7 @@ def profile_correlated(parts, matrix, n_jobs=1):
     ----------
     parts : list of `LatticeProfiles`
         One per target, the J-factor not yet treated; same step and rows.
+        Where all have negative signals, so has the result, up to the first wall.
     matrix : array, shape (n_target, n_target)
         Covariance [dex2] with a positive diagonal.
     n_jobs : int
@@ -88,9 +100,20 @@ def profile_correlated(parts, matrix, n_jobs=1):
         the penalty ``y_t (C^{-1} y)_t``.
     """
     split = split_covariance(np.asarray(matrix))
-    step = parts[0].step
     parts = _independent(parts, split.variance, "profiled")
-    stack = _Stack.of(parts)
+    treated, terms = _profile(parts, split, n_jobs)
+    mirrors = LatticeProfiles.mirrors(parts)
+    if mirrors is not None:
+        treated.negative, below = _profile(mirrors, split, n_jobs, wall=True)
+        for term, negative in zip(terms, below, strict=True):
+            term.negative = negative
+    return treated, terms
+
+
+def _profile(parts, split, n_jobs, wall=False):
+    """`profile_correlated` for signals of one sign, what is independent being treated."""
+    step = parts[0].step
+    stack = _Stack.of(parts, wall)
     total = stack.total
     loading = split.loading / step
     square = np.sum(split.loading**2, axis=0)
@@ -157,9 +180,18 @@ def marginalize_correlated(parts, matrix, n_jobs=1):
     split = split_covariance(np.asarray(matrix))
     if split.loading.shape[1] > 1:
         return None
-    step = parts[0].step
     parts = _independent(parts, split.variance, "marginalized")
-    stack = _Stack.of(parts)
+    treated = _marginalize(parts, split, n_jobs)
+    mirrors = LatticeProfiles.mirrors(parts)
+    if mirrors is not None:
+        treated.negative = _marginalize(mirrors, split, n_jobs, wall=True)
+    return treated
+
+
+def _marginalize(parts, split, n_jobs, wall=False):
+    """`marginalize_correlated` for signals of one sign."""
+    step = parts[0].step
+    stack = _Stack.of(parts, wall)
     total = stack.total
     loading = split.loading[:, 0] / step
     width = min(0.25, 1.0 / np.abs(loading).max())

@@ -3,6 +3,7 @@
 from copy import copy
 
 import numpy as np
+from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.makers import SEDExpectation
@@ -11,6 +12,7 @@ from dmgammapy.makers._truth import Signal
 from . import limits
 from ._poisson_toys import PoissonProfiles, shift_rows
 from .castro import _dark_matter_model
+from .castro_maps import CastroMaps
 from .lattice import step_for_ts
 from .limits import LimitStatus
 from .stacking import StackedDMLikelihood
@@ -79,6 +81,52 @@ def summarise(profiles, shape, cl):
     return {name: value.reshape(shape) for name, value in values.items()}
 
 
+def limits_by_method(profiles, shape, template, method):
+    """Limits by another method than ``profile``, with the Asimov result ``template``.
+
+    Parameters
+    ----------
+    profiles : `LatticeProfiles`
+        Rows of the shape ``shape``.
+    shape : tuple
+        (realisation, channel, mass).
+    template : `CastroMaps`
+        Of the Asimov data without signal.
+    method : str
+        See `CastroMaps.upper_limit_and_status`.
+
+    Returns
+    -------
+    strength_ul, status : arrays of that shape
+    """
+    pivot = profiles.n_norm // 2
+    nodes = np.append(0.0, 10.0 ** (profiles.step * (np.arange(profiles.n_norm) - pivot)))
+    reference = 10.0 ** (profiles.step * (profiles.start + pivot))
+    stat = np.concatenate([profiles.zero[:, None], profiles.values], axis=1)
+    stat -= stat.min(axis=1, keepdims=True)
+    axes = [
+        *template.geom.axes, MapAxis.from_nodes(np.arange(shape[0]), name="realisation")
+    ]  # fmt: skip
+    geom = RegionGeom(None, axes=axes)
+    norm_axis = MapAxis.from_nodes(nodes, name="norm", interp="lin")
+    status = np.where(profiles.empty, int(LimitStatus.NO_INFORMATION), int(LimitStatus.FOUND))
+    data = {
+        "reference": RegionNDMap(
+            geom, reference.reshape(geom.data_shape), unit=template["reference"].unit
+        ),
+        "stat_scan": RegionNDMap(
+            RegionGeom(None, axes=[norm_axis, *axes]), stat.reshape(*shape, -1, 1, 1)
+        ),
+        "status": RegionNDMap(geom, status.reshape(geom.data_shape)),
+        "norm_extrapolated": RegionNDMap(
+            geom, (10.0**profiles.extrapolated / reference).reshape(geom.data_shape)
+        ),
+    }
+    castro = CastroMaps(data, template.meta)
+    limit, status = castro.upper_limit_and_status(method=method, asimov=template)
+    return limit.data[..., 0, 0], status.data[..., 0, 0].astype(int)
+
+
 class DatasetEngine:
     """Simulates datasets and analyses them as data: works for everything, exactly as files do.
 
@@ -90,11 +138,15 @@ class DatasetEngine:
         Each gives the simulated castro result of a realisation.
     stack_options : dict
         Of `StackedDMLikelihood`.
+    limit_method : str
+        Others than ``profile`` use ``asimov``, results of the Asimov data by name, if there are.
     """
 
     block = 1
 
-    def __init__(self, castro, simulation, tables, stack_options):
+    def __init__(self, castro, simulation, tables, stack_options, limit_method="profile"):
+        self.limit_method = limit_method
+        self.asimov = {}
         self.castro = copy(castro)
         self.castro.n_jobs, self.castro.show_progress = 1, False
         self.simulation = simulation
@@ -132,19 +184,21 @@ class DatasetEngine:
 
     def _one(self, realisation, per_target):
         stack = self.stack(realisation)
-        out = {"stack": _quantities(stack.run())}
-        if per_target:
-            out |= {name: _quantities(m) for name, m in stack.target_maps.items()}
-        return out
+        results = {"stack": stack.run()} | (stack.target_maps if per_target else {})
+        return {name: self._quantities(name, result) for name, result in results.items()}
 
-
-def _quantities(castro):
-    return {
-        "strength": castro.strength.data[..., 0, 0],
-        "strength_ul": castro.strength_ul.data[..., 0, 0],
-        "ts": castro["ts"].data[..., 0, 0],
-        "status": castro["status"].data[..., 0, 0],
-    }
+    def _quantities(self, name, castro):
+        limit, status = castro.strength_ul, castro["status"]
+        if self.limit_method != "profile":
+            limit, status = castro.upper_limit_and_status(
+                method=self.limit_method, asimov=self.asimov.get(name)
+            )
+        return {
+            "strength": castro.strength.data[..., 0, 0],
+            "strength_ul": limit.data[..., 0, 0],
+            "ts": castro["ts"].data[..., 0, 0],
+            "status": status.data[..., 0, 0].astype(int),
+        }
 
 
 class FastEngine:
@@ -157,12 +211,15 @@ class FastEngine:
     datasets : list of `SEDLikelihoodDataset`
     stack : `StackedDMLikelihood`
         Of the Asimov data of these datasets, which says how they are combined.
+    limit_method : str
     """
 
     block = BLOCK
 
-    def __init__(self, castro, simulation, datasets, stack):
+    def __init__(self, castro, simulation, datasets, stack, limit_method="profile"):
         self.simulation = simulation
+        self.limit_method = limit_method
+        self.asimov = {}
         self.stack = stack
         self.cl = castro.cl
         self.shape = (len(castro.labels), len(castro.masses))
@@ -174,11 +231,16 @@ class FastEngine:
         """As `DatasetEngine.run`."""
         raw, total = self.drawn_profiles(realisations)
         shape = (len(realisations), *self.shape)
-        out = {"stack": summarise(total, shape, self.cl)}
+        results = {"stack": total}
         if per_target:
-            for name in self.stack.targets:
-                own = self.stack._treated(name, raw[name])
-                out[name] = summarise(own, shape, self.cl)
+            results |= {name: self.stack._treated(name, raw[name]) for name in self.stack.targets}
+        out = {}
+        for name, profiles in results.items():
+            out[name] = summarise(profiles, shape, self.cl)
+            if self.limit_method != "profile":
+                out[name]["strength_ul"], out[name]["status"] = limits_by_method(
+                    profiles, shape, self.asimov[name], self.limit_method
+                )
         return out
 
     def drawn_profiles(self, realisations):

@@ -10,6 +10,7 @@ from numba import njit
 
 N_TAPS = 6
 LARGEST_STAT = 1400.0  # exp(-700) is still a number
+ON_NODE = 1e-9  # steps
 
 
 @njit(cache=True, nogil=True)
@@ -442,9 +443,9 @@ def profile_shift(v, penalty, curvature_low, curvature_high, convex, out, origin
 
 @njit(cache=True, nogil=True)
 def window_floor(row, zero, first, last, floor):
-    """Lowest value each node sees within shifts from ``first`` to ``last``, into ``floor`` (n,)."""
+    """Lowest value each node sees within shifts from ``first`` to ``last``, into ``floor``."""
     n = len(row)
-    for i in range(n):
+    for i in range(len(floor)):
         low = zero if i + first < 0 else row[min(i + first, n - 1)]
         for p in range(max(i + first, 0), min(i + last, n - 1) + 1):
             low = min(low, row[p])
@@ -452,7 +453,7 @@ def window_floor(row, zero, first, last, floor):
 
 
 @njit(cache=True, nogil=True)
-def marginalize_shift(v, zero, shifts, weights, step, out, beyond):
+def marginalize_shift(v, zero, shifts, weights, step, wall, out, beyond):
     """``out_i = -2 ln sum_k w_k exp(-v(i + shift_k) / 2)``: average over a common shift.
 
     Parameters
@@ -465,16 +466,20 @@ def marginalize_shift(v, zero, shifts, weights, step, out, beyond):
         Quadrature weights times the normalised density.
     step : float
         Lattice step in dex.
-    out : array, shape (n_row, n_norm)
-    beyond : array, shape (n_row, n_norm)
-        Part of the average that lies beyond the last node, where ``v`` is taken as constant.
+    wall : bool
+        Beyond the last node the likelihood is zero; otherwise ``v`` is taken as constant.
+    out : array, shape (n_row, n_out)
+        Can hold more nodes than ``v``.
+    beyond : array, shape (n_row, n_out)
+        Part of the average that lies beyond the last node.
     """
     n_row, n = v.shape
+    n_out = out.shape[1]
     taps = np.empty(N_TAPS)
-    value = np.empty(n)
-    total = np.empty(n)
-    past = np.empty(n)
-    floor = np.empty(n)
+    value = np.empty(n_out)
+    total = np.empty(n_out)
+    past = np.empty(n_out)
+    floor = np.empty(n_out)
     for r in range(n_row):
         row = v[r]
         window_floor(row, zero[r], int(np.floor(shifts[0])), int(np.ceil(shifts[-1])), floor)
@@ -484,24 +489,25 @@ def marginalize_shift(v, zero, shifts, weights, step, out, beyond):
             whole = int(np.floor(shifts[k]))
             t = shifts[k] - whole
             lagrange6(t, taps)
-            for i in range(n):
+            for i in range(n_out):
                 p = i + whole
                 if p < 0:
                     value[i] = zero[r] + (row[0] - zero[r]) * 10.0 ** (step * (p + t))
                 elif p >= n - 1:
-                    value[i] = row[n - 1]
+                    past_wall = wall and p + t > n - 1 + ON_NODE
+                    value[i] = np.inf if past_wall else row[n - 1]
                 elif p < 2 or p > n - 4:
                     value[i] = row[p] + t * (row[p + 1] - row[p])
                 else:
                     value[i] = 0.0
                     for m in range(N_TAPS):
                         value[i] += taps[m] * row[p + m - 2]
-            for i in range(n):
+            for i in range(n_out):
                 part = weights[k] * np.exp(-0.5 * min(value[i] - floor[i], LARGEST_STAT))
                 total[i] += part
                 if i + shifts[k] > n - 1:
                     past[i] += part
-        for i in range(n):
+        for i in range(n_out):
             out[r, i] = floor[i] - 2.0 * np.log(total[i])
             beyond[r, i] = past[i] / total[i]
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from copy import copy
 
 import astropy.units as u
 import numpy as np
@@ -215,6 +216,12 @@ class CastroEstimator(Estimator):
             "n_jobs": self.n_jobs,
         }
 
+    def restricted(self, channel, mass):
+        """Copy for one channel and mass, by their indices."""
+        out = copy(self)
+        out.masses, out.channels = self.masses[mass : mass + 1], [self.channels[channel]]
+        return out
+
     def run(self, datasets):
         """Convert one dataset or several.
 
@@ -342,6 +349,18 @@ class CastroEstimator(Estimator):
         )  # fmt: skip
         return flux[..., keep], valid
 
+    def _amplitude(self, dataset, model):
+        """Bins in use, norm per unit strength, width of the J prior, masses above threshold."""
+        log10_jfactor, prior = _jfactor(dataset, model)
+        keep = dataset.mask if dataset.mask is not None else np.ones(dataset.n_bins, bool)
+        if not keep.any():
+            raise ValueError(f"dataset {dataset.name!r}: all its energy bins are masked.")
+        flux, valid = self._operator(dataset, model, keep)
+        ref = dataset.ref(self.norm_type).to_value(FLUX_UNITS[self.norm_type])[keep]
+        amplitude = (10.0**log10_jfactor * flux / ref).reshape(-1, keep.sum())
+        width = 0.0 if prior is None else max(prior.err_low, prior.err_high)
+        return keep, amplitude, width, valid
+
     def _scans(self, dataset):
         if self.interpolation in (None, dataset.interpolation):
             return dataset.scans
@@ -355,13 +374,7 @@ class CastroEstimator(Estimator):
             counts, dataset = dataset, dataset.sed()
         name, model = _dark_matter_model(dataset, self.process)
         log10_jfactor, prior = _jfactor(dataset, model)
-        keep = dataset.mask if dataset.mask is not None else np.ones(dataset.n_bins, bool)
-        if not keep.any():
-            raise ValueError(f"dataset {dataset.name!r}: all its energy bins are masked.")
-        flux, valid = self._operator(dataset, model, keep)
-        ref = dataset.ref(self.norm_type).to_value(FLUX_UNITS[self.norm_type])[keep]
-        amplitude = (10.0**log10_jfactor * flux / ref).reshape(-1, keep.sum())
-        width = 0.0 if prior is None else max(prior.err_low, prior.err_high)
+        keep, amplitude, width, valid = self._amplitude(dataset, model)
         scans = self._scans(dataset)
         profiles = convert(scans, keep, amplitude, width)
         if counts is not None and profiles.empty.all():
@@ -381,11 +394,11 @@ class CastroEstimator(Estimator):
             )
         if not keep.all():
             notes.append(f"{name}: energy bins {np.flatnonzero(~keep).tolist()} are masked.")
-        unused = scans.norm_min[keep] < 0
-        if unused.any():
+        bounded = scans.norm_min[keep] >= 0
+        if bounded.any() and not bounded.all():
             notes.append(
-                f"{name}: the signal is bounded at zero; what {unused.sum()} energy bins have at "
-                "negative norm is not used."
+                f"{name}: the scans of {bounded.sum()} energy bins have no negative norms; masses "
+                "and channels with flux in them have no negative signals."
             )
         late = scans.norm_min[keep] > 0
         if late.any():

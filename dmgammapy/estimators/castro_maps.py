@@ -8,7 +8,10 @@ import numpy as np
 from astropy.table import QTable
 from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
 
+from . import castro_negative
+from .castro_ensemble import CastroEnsemble
 from .castro_limits import CastroLimits, estimate_quantities
+from .castro_negative import CastroNegative
 from .castro_plots import CastroPlots
 from .castro_slicing import CastroSlicing, axis_nodes
 from .lattice import LatticeProfiles
@@ -26,10 +29,14 @@ NORM_QUANTITIES = (
     "norm_gap_max",
 )  # fmt: skip
 PLAIN_QUANTITIES = ("ts", "stat", "stat_null", "status")
-REQUIRED = ("reference", "stat_scan")
+REQUIRED = ("reference",)
 ZERO_TOLERANCE = 0.01
 ZERO_MATTERS = 0.1  # of stat, by which limits change by some per cent
-ALL_QUANTITIES = (*REQUIRED, *NORM_QUANTITIES, *PLAIN_QUANTITIES)
+SCAN_AXES = {"stat_scan": "norm", "stat_scan_negative": "norm_negative"}
+ALL_QUANTITIES = (
+    *REQUIRED, "stat_scan", *NORM_QUANTITIES, *PLAIN_QUANTITIES, "reference_negative",
+    "stat_scan_negative",
+)  # fmt: skip
 
 
 def _listed(rows, channels, masses):
@@ -50,7 +57,7 @@ def _strength_property(quantity, name, process, doc):
     return property(get, doc=doc)
 
 
-class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
+class CastroMaps(CastroLimits, CastroNegative, CastroEnsemble, CastroSlicing, CastroPlots):
     """Likelihood of ``<sigma v>`` (or of the decay rate) for every mass and channel.
 
     Sibling of `~gammapy.estimators.FluxMaps`: Gammapy maps on the axes ``mass`` and ``channel``
@@ -62,9 +69,11 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
     ----------
     data : dict of `~gammapy.maps.Map`
         ``reference`` [cm3 s-1 or s-1] on (mass, channel) and ``stat_scan`` on
-        (norm, mass, channel), relative to its minimum, are required; the norm axis begins with 0.
-        Optional: ``norm, norm_err, norm_errn, norm_errp, norm_ul, ts, stat, stat_null, status,
-        norm_extrapolated, norm_gap_min, norm_gap_max`` on (mass, channel).
+        (norm, mass, channel), relative to its minimum; the norm axis begins with 0. The first is
+        required; results without the second (bands, ensembles) only hold what was estimated:
+        ``norm, norm_err, norm_errn, norm_errp, norm_ul, ts, stat, stat_null, status,
+        norm_extrapolated, norm_gap_min, norm_gap_max`` on (mass, channel), and, see
+        `has_negative`, ``reference_negative`` and ``stat_scan_negative`` for signals below 0.
     meta : `CastroMetaData` or dict, optional
 
     Raises
@@ -95,24 +104,20 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
             raise ValueError(
                 f"CastroMaps: unknown quantities {unknown}; known are {list(ALL_QUANTITIES)}."
             )
-        axes = data["stat_scan"].geom.axes.names
-        if axes[:3] != ["norm", "mass", "channel"]:
-            raise ValueError(
-                f"stat_scan must have the axes ['norm', 'mass', 'channel', ...], got {axes}."
-            )
-        if data["stat_scan"].geom.axes["norm"].center[0] != 0:
-            raise ValueError("the norm axis must begin with 0, the profile without signal.")
+        axes = data["reference"].geom.axes.names
+        if axes[:2] != ["mass", "channel"]:
+            raise ValueError(f"reference must have the axes ['mass', 'channel', ...], got {axes}.")
         shape = data["reference"].data.shape
         for name, m in data.items():
-            expected = axes if name == "stat_scan" else axes[1:]
+            expected = [SCAN_AXES[name], *axes] if name in SCAN_AXES else axes
             if m.geom.axes.names != expected:
                 raise ValueError(f"{name} must have the axes {expected}, got {m.geom.axes.names}.")
-            if name != "stat_scan" and m.data.shape != shape:
+            found = m.data.shape[:-3] + m.data.shape[-2:] if name in SCAN_AXES else m.data.shape
+            if found != shape:
                 raise ValueError(f"{name} has shape {m.data.shape}, reference has {shape}.")
-        if data["stat_scan"].data.shape[:-3] != shape[:-2]:
-            raise ValueError(
-                f"stat_scan has shape {data['stat_scan'].data.shape}, reference has {shape}."
-            )
+        if "stat_scan" in data and data["stat_scan"].geom.axes["norm"].center[0] != 0:
+            raise ValueError("the norm axis must begin with 0, the profile without signal.")
+        castro_negative.check_negative(data)
         self._data = dict(data)
         if meta is None:
             meta = CastroMetaData()
@@ -141,10 +146,11 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         Parameters
         ----------
         sigmav : `~astropy.units.Quantity`, shape (n_norm,) or (n_channel, n_mass, n_norm)
-            Signal strengths, ascending, [cm3 s-1] (decay rates [s-1] for decay). In the second
-            form the rows must be proportional to each other. A missing 0 is added; ``stat`` there
-            is the linear continuation of the first two points. Rows where that is lower than all
-            given points by more than 0.1 are marked as extrapolated.
+            Signal strengths, ascending, [cm3 s-1] (decay rates [s-1] for decay); from negative
+            ones on, if known. In the second form the rows must be proportional to each other. A
+            missing 0 is added; ``stat`` there is interpolated between its neighbours, or the
+            linear continuation of the first two points. Rows where that is lower than all given
+            points by more than 0.1 are marked as extrapolated.
         stat : array, shape (n_channel, n_mass, n_norm)
             -2 ln L, on any offset.
         masses : `~astropy.units.Quantity`, shape (n_mass,)
@@ -197,11 +203,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
             )
         if not (np.isfinite(strength).all() and np.isfinite(stat).all()):
             raise ValueError("sigmav and stat must be finite.")
-        if len(nodes) < 4 or nodes[0] < 0 or not (np.diff(nodes) > 0).all():
-            raise ValueError(
-                "sigmav must hold at least 4 ascending values that are not negative, got "
-                f"{nodes[:3]} ... ({len(nodes)} values)."
-            )
+        nodes, stat, below = castro_negative.split_scan(nodes, stat)
         if nodes[0] > 0:
             slope = (stat[..., 1] - stat[..., 0]) / (nodes[1] - nodes[0])
             change = slope * nodes[0]
@@ -230,6 +232,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
             nodes / pivot, reference * pivot, stat, masses, channels, empty,
             None if extrapolated is None else u.Quantity(extrapolated).to_value(unit),
             stat_offset, meta,
+            below=None if below is None else (below[0] / pivot, reference * pivot, below[1]),
         )  # fmt: skip
 
     @classmethod
@@ -244,12 +247,14 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
             nodes, reference.reshape(shape), stat.reshape(*shape, -1), masses, channels,
             profiles.empty.reshape(shape), 10.0 ** profiles.extrapolated.reshape(shape),
             stat_offset, meta, gap=10.0 ** profiles.gap.reshape(*shape, 2),
+            below=castro_negative.negative_arrays(profiles.negative, shape),
         )  # fmt: skip
 
     @classmethod
     def _from_arrays(
-        cls, nodes, reference, stat, masses, channels, empty, extrapolated, offset, meta, gap=None
-    ):
+        cls, nodes, reference, stat, masses, channels, empty, extrapolated, offset, meta, gap=None,
+        below=None,
+    ):  # fmt: skip
         shape = reference.shape
         masses = np.atleast_1d(u.Quantity(masses)).to("GeV")
         if not (np.diff(masses.value) > 0).all() or not (masses.value > 0).all():
@@ -271,8 +276,11 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
             arrays["stat_null"] = arrays["stat_null"] + offset
         unit = STRENGTH_UNITS[meta.process]
         data = {"reference": RegionNDMap(geom, reference[..., None, None], unit=unit)}
-        scan = stat - np.where(empty, 0.0, arrays.pop("_minimum"))[..., None]
-        data["stat_scan"] = RegionNDMap(geom_scan, scan[..., None, None])
+        minimum = np.where(empty, 0.0, arrays.pop("_minimum"))[..., None]
+        data["stat_scan"] = RegionNDMap(geom_scan, (stat - minimum)[..., None, None])
+        if below is not None:
+            negative = np.where(empty[..., None], np.nan, below[2] - minimum)
+            data |= castro_negative.negative_maps(*below[:2], negative, geom, unit)
         for name, array in arrays.items():
             data[name] = RegionNDMap(geom, array[..., None, None])
         return cls(data, meta)
@@ -450,10 +458,12 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
         nodes, stat, zero = self._rows()
         reference = np.log10(self["reference"].data.ravel())
         beyond = self._log10_extrapolated + reference
-        return LatticeProfiles.from_nodes(
+        profiles = LatticeProfiles.from_nodes(
             nodes, reference, stat, zero, self.is_empty.ravel(), beyond, step,
             self._log10_gap + reference[:, None],
         )  # fmt: skip
+        profiles.negative = self._negative_to_lattice(zero, step)
+        return profiles
 
     def check_compatible(self, other):
         """Raise a ValueError that says how masses, channels or process differ."""
@@ -558,7 +568,12 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
 
     def __repr__(self):
         m = self.masses.to_value("GeV")
-        scan = self.norm_axis
+        scan = "none"
+        if "stat_scan" in self._data:
+            scan = (
+                f"{self.norm_axis.nbin} nodes, reference {self.strength_name} in "
+                f"{self['reference'].unit}"
+            )
         n_results = len(self.meta.contributors)
         lines = [
             type(self).__name__,
@@ -570,8 +585,7 @@ class CastroMaps(CastroLimits, CastroSlicing, CastroPlots):
             f"  axes         : {self.geom.axes.names}",
             f"  masses       : {len(m)} from {m[0]:g} to {m[-1]:g} GeV",
             f"  channels     : {', '.join(self.channels)}",
-            f"  norm axis    : {scan.nbin} nodes, reference {self.strength_name} in "
-            f"{self['reference'].unit}",
+            f"  norm axis    : {scan}",
             f"  J treatment  : {self.meta.jfactor_method or 'none yet'}",
             f"  cl           : {self.meta.cl}",
             f"  quantities   : {', '.join(self.available_quantities)}",

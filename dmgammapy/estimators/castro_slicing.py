@@ -5,6 +5,7 @@ import numpy as np
 from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
 
 from . import _kernels as kernels
+from .castro_negative import negative_on_one_axis
 
 __all__ = ["CastroSlicing", "axis_nodes"]
 
@@ -113,13 +114,15 @@ class CastroSlicing:
         first = maps[0]
         for m in maps[1:]:
             first.check_compatible(m)
-        nodes = first.norm_axis.center
-        if not all(
-            len(m.norm_axis.center) == len(nodes)
-            and np.allclose(m.norm_axis.center, nodes, rtol=1e-9)
-            for m in maps
-        ):
-            maps = _on_one_norm_axis(maps)
+        if all("stat_scan" in m._data for m in maps):
+            nodes = first.norm_axis.center
+            if not all(
+                len(m.norm_axis.center) == len(nodes)
+                and np.allclose(m.norm_axis.center, nodes, rtol=1e-9)
+                for m in maps
+            ):
+                maps = _on_one_norm_axis(maps)
+            maps = negative_on_one_axis(maps)
             first = maps[0]
         names = [n for n in first.available_quantities if all(n in m._data for m in maps)]
         data = {}

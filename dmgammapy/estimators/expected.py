@@ -23,6 +23,7 @@ __all__ = ["ExpectedLimitsEstimator"]
 log = logging.getLogger(__name__)
 
 METHODS = ("toys", "asimov")
+LIMIT_METHODS = ("profile", "cls", "clsb", "power_constrained", "feldman_cousins")
 ENGINES = ("auto", "fast", "datasets")
 
 
@@ -48,8 +49,9 @@ class ExpectedLimitsEstimator(Estimator):
     quantiles : list of float
         Default is the median and the ends of the central 68 and 95 %.
     limit_method : str
-        Of the upper limits, see `CastroMaps.upper_limit_and_status`; those of toys are compared
-        with the Asimov data. Default is "profile".
+        Of the upper limits: ``profile`` (default), ``cls``, ``clsb``, ``power_constrained`` or
+        ``feldman_cousins``, see `CastroMaps.upper_limit_and_status`. Those of toys take the Asimov
+        data without signal for reference.
     stack : dict, optional
         Options of `StackedDMLikelihood`: ``method``, ``priors``, ``extra_widths``,
         ``jfactor_covariance``.
@@ -123,6 +125,8 @@ class ExpectedLimitsEstimator(Estimator):
         q = np.array(self.quantiles)
         if not ((q > 0) & (q < 1)).all() or not (np.diff(q) > 0).all():
             raise ValueError(f"quantiles must ascend between 0 and 1, got {quantiles}.")
+        if limit_method not in LIMIT_METHODS:
+            raise ValueError(f"limit_method must be one of {LIMIT_METHODS}, got {limit_method!r}.")
         if "cl" in self.stack:
             raise ValueError("stack: the confidence level is that of the castro estimator (cl).")
 
@@ -224,14 +228,17 @@ class ExpectedLimitsEstimator(Estimator):
         if not datasets and not readers:
             raise ValueError("there are no datasets and no tables to simulate.")
         simulation = self.maker.prepare(datasets) if datasets else None
-        engine = DatasetEngine(self.castro, simulation, readers, self.stack)
+        engine = DatasetEngine(self.castro, simulation, readers, self.stack, self.limit_method)
         reason = "there are tables" if readers else why_not_fast(self.castro, datasets)
         if self.engine == "fast" and reason is not None:
             raise ValueError(f"engine='fast' can't be used: {reason}; take 'auto'.")
         stack = engine.stack(0) if readers else self._asimov_stack(datasets)
         if self.engine != "datasets" and reason is None:
-            engine = FastEngine(self.castro, simulation, datasets, stack)
-        return engine, {"stack": stack.run(), **stack.target_maps}
+            engine = FastEngine(self.castro, simulation, datasets, stack, self.limit_method)
+        results = {"stack": stack.run(), **stack.target_maps}
+        if not readers:
+            engine.asimov = results
+        return engine, results
 
     def _asimov_stack(self, datasets, tables=None, maker=None):
         """`StackedDMLikelihood` of the Asimov data, without signal if no maker is given."""

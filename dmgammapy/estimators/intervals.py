@@ -10,47 +10,65 @@ r"""Limits and intervals by every method, from arrays of likelihood profiles: pu
 `expected`           what all of these give for data without signal
 ===================  ======================================================================
 
-All take ``strengths`` (n_norm,), ascending from 0 (nodes log-spaced, the first of them small), and
-``stat`` (n_row, n_norm), -2 ln L, and return values (n_row,) with their `LimitStatus`. Between
-nodes profiles are cubic in the logarithm of the strength; below the first they are linear in the
-strength.
+All take ``strengths``, ascending from 0 (nodes log-spaced, the first of them small), of shape
+(n_norm,), or (n_row, n_norm) with rows proportional to each other, and ``stat`` (n_row, n_norm),
+-2 ln L, and return values (n_row,) with their `LimitStatus`. Between nodes profiles are cubic in
+the logarithm of the strength; below the first they are linear in the strength.
 
 The asymptotic methods need the width of the estimator, as the test statistic of the Asimov data
-without signal at each strength. It is taken from, in this order,
+without signal at each strength. It is taken, row by row, from the first of these that is there:
 
-1. ``asimov``, profiles of the Asimov data (with the same nuisances), shape (n_row, n_norm);
+1. ``asimov``, profiles of the Asimov data (with the same nuisances), shape ([n_row,] n_norm);
 2. the profile itself and its minimum, :math:`q_{\mu,A} = \mu^2 t_\mu / (\mu - \hat\mu)^2` (Wald),
-   where the minimum is at a positive strength or inside ``negative``, a tuple of negative strengths
-   (n_negative,), ascending, and their ``stat`` (n_row, n_negative);
-3. else a parabola through the profile at 0, mu / 2 and mu. The status is then EXTRAPOLATED: the
-   input does not reach its minimum.
+   where the minimum is at a positive strength or inside ``negative``, a tuple of negative
+   strengths (n_negative,) or (n_row, n_negative), ascending, and their ``stat``
+   (n_row, n_negative), NaN where there are none. A profile that still falls at the last of them
+   (in counts, where a bin would predict less than nothing) has no minimum to use;
+3. else a parabola through the profile at 0, mu / 2 and mu. The status is then APPROXIMATE.
+
+**Few counts.** Asymptotic distributions take the estimator for Gaussian, and are too strong for
+small counts. Measured against the exact CLs of one Poisson bin with known background b, for counts
+within two standard deviations of it, at 95 %:
+
+=========  =================  =================  ================
+b          with ``asimov``    with ``negative``  parabola
+=========  =================  =================  ================
+100        -1.6 to -2.5 %     -1.5 to -3 %       -0.4 to -1.6 %
+10         -5 to -8 %         -4 to -10 %        -0.7 to -5 %
+3          -8 to -14 %        0 to -17 %         0 to -8 %
+1          -11 to -22 %       0 to -17 %         0 to -12 %
+0.1        -19 to -32 %       0 to -16 %         0 to -16 %
+=========  =================  =================  ================
+
+Without any counts the limit is never below the exact -ln(1 - CL) by more than 36 % (``asimov``
+with b near 0), and equals it with the others. Use `cls_toys` or, for a known background,
+`credible` where this matters.
 """
 
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import chi2
 
 from . import limits
 from ._profile_curves import (
-    TIE,
+    BELOW,
+    BEYOND,
+    FOUND,
     Curves,
     Thresholds,
     Width,
+    common_nodes,
     find_lower,
     find_upper,
     halve,
-    limit_status,
+    likelihood_integral,
 )
-from .statistics import (
-    MIN_POWER,
-    expected_root,
-    log_cls,
-    power_root,
-    survival_t_mu_tilde,
-)
-from .unified_intervals import toys_critical, toys_p_value
+from .limits import LimitStatus
+from .statistics import MIN_POWER, expected_root, log_cls, power_root, survival_t_mu_tilde
+from .unified_intervals import TIE, toys_critical, toys_p_value
 
 __all__ = ["cls", "cls_toys", "clsb", "credible", "expected", "feldman_cousins",
-           "power_constrained", "profile"]  # fmt: skip
+           "posterior", "power_constrained", "profile"]  # fmt: skip
 
 
 def _check_cl(cl):
@@ -63,16 +81,20 @@ def _one_sided(curves, width, cl, conservative):
     """Limit where CLs (``conservative``) or CLs+b falls to ``1 - cl``."""
     log_alpha = np.log1p(-_check_cl(cl))
 
-    def excess(log_mu):
-        columns = (slice(None),) + (None,) * (log_mu.ndim - 1)
-        stat_mu = curves.at(log_mu)
-        q = stat_mu - curves.minimum[columns]
-        log_p, log_clb = log_cls(np.maximum(q, 0.0), width.q_asimov(log_mu, stat_mu))
+    def excess(rows, log_mu):
+        stat_mu = curves.at(rows, log_mu)
+        q = np.maximum(stat_mu - curves.minimum[rows], 0.0)
+        log_p, log_clb = log_cls(q, width.q_asimov(rows, log_mu, stat_mu))
         if conservative:
             log_p = log_p - log_clb
-        return np.where(log_mu <= curves.log_best[columns], 1.0, log_p - log_alpha)
+        return np.where(log_mu <= curves.log_best[rows], 1.0, log_p - log_alpha)
 
-    return find_upper(curves, excess)
+    # CLs is never more than exp(-q / 2), as Mills' ratio falls
+    return find_upper(curves, excess, -2 * log_alpha)
+
+
+def _code(status):
+    return np.where(status == LimitStatus.FOUND, FOUND, BEYOND)
 
 
 def profile(strengths, stat, cl=0.95):
@@ -94,16 +116,15 @@ def profile(strengths, stat, cl=0.95):
     [2.645]
     """
     curves = Curves(strengths, stat)
-    none = np.full(len(curves), np.inf)
     value, status = limits.upper_limit(
         curves.nodes, curves.rows, curves.zero, curves.best, curves.minimum,
-        limits.delta_stat_upper(cl), none,
+        limits.delta_stat_upper(cl), np.full(len(curves), np.inf),
     )  # fmt: skip
-    return curves.finish(value, status)
+    return curves.finish(value, _code(status))
 
 
 def cls(strengths, stat, cl=0.95, *, asimov=None, negative=None):
-    r"""Upper limit by asymptotic CLs with `q_mu_tilde` (Read 2002; CCGV section 3.7).
+    r"""Upper limit by asymptotic CLs with `q_mu_tilde` (Read 2002; Cowan et al. section 3.7).
 
     .. math:: \frac{P(\tilde q_\mu \ge q|\mu)}{P(\tilde q_\mu \ge q|0)} = 1 - CL
 
@@ -129,13 +150,14 @@ def cls(strengths, stat, cl=0.95, *, asimov=None, negative=None):
     curves = Curves(strengths, stat)
     width = Width(curves, asimov, negative)
     value, code = _one_sided(curves, width, cl, conservative=True)
-    return curves.finish(value, limit_status(code, width.guessed))
+    return curves.finish(value, code, width.guessed)
 
 
 def clsb(strengths, stat, cl=0.95, *, asimov=None, negative=None):
-    r"""Upper limit by CLs+b, :math:`P(\tilde q_\mu \ge q|\mu) = 1 - CL` (CCGV eqs. 59-61, 3.7).
+    r"""Upper limit by CLs+b, :math:`P(\tilde q_\mu \ge q|\mu) = 1 - CL`.
 
-    Parameters and returns are those of `cls`. Data far below the expectation exclude all strengths;
+    (Cowan et al. 2011, arXiv:1007.1727, sections 3.6 and 3.7.) Parameters and returns are those of
+    `cls`. Data far below the expectation exclude all strengths;
     the limit is then NaN with the status GRID_EDGE.
 
     Examples
@@ -149,7 +171,7 @@ def clsb(strengths, stat, cl=0.95, *, asimov=None, negative=None):
     curves = Curves(strengths, stat)
     width = Width(curves, asimov, negative)
     value, code = _one_sided(curves, width, cl, conservative=False)
-    return curves.finish(value, limit_status(code, width.guessed))
+    return curves.finish(value, code, width.guessed)
 
 
 def power_constrained(strengths, stat, cl=0.95, *, min_power=MIN_POWER, asimov=None, negative=None):
@@ -179,22 +201,27 @@ def power_constrained(strengths, stat, cl=0.95, *, min_power=MIN_POWER, asimov=N
     width = Width(curves, asimov, negative)
     value, code = _one_sided(curves, width, cl, conservative=False)
 
-    def excess(log_mu):
-        return root - np.sqrt(width.q_asimov(log_mu, curves.at(log_mu)))
+    def excess(rows, log_mu):
+        return root**2 - width.q_asimov(rows, log_mu, curves.at(rows, log_mu))
 
-    least, least_code = find_upper(curves, excess, best=0.0)
-    # the constraint does not exist where the least power is had below the first node
-    value = np.fmax(np.where(code == 2, -np.inf, value), np.where(least_code == 0, least, -np.inf))
-    code = np.where(code == 1, 1, np.where(np.isfinite(value), 0, 2))
-    code = np.where(least_code == 1, 1, code)
-    return curves.finish(value, limit_status(code, width.guessed))
+    # the power rises with the strength: what is left to find lies between the limit and the end
+    low = np.where(code == FOUND, np.log10(value), curves.nodes[0])
+    weak = np.flatnonzero(code != BEYOND)
+    weak = weak[~(excess(weak, low[weak]) <= 0)]
+    end = np.full(len(weak), curves.nodes[-1])
+    reached = excess(weak, end) <= 0
+    code[weak] = np.where(reached, FOUND, BEYOND)
+    weak, end = weak[reached], end[reached]
+    value[weak] = halve(weak, low[weak], end, excess)
+    return curves.finish(value, code, width.guessed)
 
 
-def feldman_cousins(strengths, stat, cl=0.95, *, toys=None, asimov=None, negative=None):
+def feldman_cousins(strengths, stat, cl=0.95, *, toys=None, toy_strengths=None, asimov=None,
+                    negative=None):  # fmt: skip
     r"""Interval of strengths whose :math:`\tilde t_\mu` is not too large (Feldman & Cousins 1998).
 
-    The p-value of each strength is that of simulations, or asymptotic (CCGV section 3.4), which is
-    exact for a bounded Gaussian mean (Table X of the paper).
+    The p-value of each strength is that of simulations, or asymptotic (Cowan et al. 2011, section
+    3.4), which is exact for a bounded Gaussian mean (Table X of the paper).
 
     Parameters
     ----------
@@ -202,13 +229,16 @@ def feldman_cousins(strengths, stat, cl=0.95, *, toys=None, asimov=None, negativ
         See the module's docstring; the last two are not needed with ``toys``.
     cl : float
         Default is 0.95.
-    toys : array, shape ([n_row,] n_norm, n_toy), optional
-        ``t_mu_tilde`` of data simulated with each strength, from 0 on.
+    toys : array, shape ([n_row,] n_mu, n_toy), optional
+        ``t_mu_tilde`` of data simulated with each strength.
+    toy_strengths : array, shape ([n_row,] n_mu), optional
+        Those strengths, ascending. Default is ``strengths``.
 
     Returns
     -------
     lower, upper, status : arrays, shape (n_row,)
-        ``lower`` is 0 where no signal is inside.
+        ``lower`` is 0 where no signal is inside. GRID_EDGE where ``upper`` lies beyond the last
+        simulated strength.
 
     Examples
     --------
@@ -222,53 +252,78 @@ def feldman_cousins(strengths, stat, cl=0.95, *, toys=None, asimov=None, negativ
     cl = _check_cl(cl)
     curves = Curves(strengths, stat)
     t_zero = curves.zero - curves.minimum
+    guessed = False
     if toys is not None:
-        critical = np.broadcast_to(toys_critical(toys, cl), curves.stat.shape)
-        thresholds = Thresholds(curves, critical)
-        guessed = np.zeros(len(curves), dtype=bool)
-        zero_inside = t_zero <= critical[:, 0] + TIE
+        simulated = _toy_strengths(curves, strengths, toy_strengths)
+        critical = np.broadcast_to(toys_critical(toys, cl), simulated.shape)
+        critical = critical + TIE * (1 + critical)
+        thresholds = Thresholds(simulated, critical)
+        largest = critical.max(axis=1)
+        zero_inside = t_zero <= critical[:, 0]
 
-        def excess(log_mu):
-            columns = (slice(None),) + (None,) * (log_mu.ndim - 1)
-            return thresholds(log_mu) - (curves.at(log_mu) - curves.minimum[columns])
+        def excess(rows, log_mu):
+            return thresholds(rows, log_mu) - (curves.at(rows, log_mu) - curves.minimum[rows])
 
     else:
         width = Width(curves, asimov, negative)
-        guessed = width.guessed
+        guessed, largest = width.guessed, chi2.ppf(cl, 1)  # the p-value is at most that of chi2
         zero_inside = t_zero <= ndtri(cl) ** 2  # at no signal the test is one-sided
 
-        def excess(log_mu):
-            columns = (slice(None),) + (None,) * (log_mu.ndim - 1)
-            stat_mu = curves.at(log_mu)
-            t = np.maximum(stat_mu - curves.minimum[columns], 0.0)
-            ratio = np.sqrt(width.q_asimov(log_mu, stat_mu))
+        def excess(rows, log_mu):
+            stat_mu = curves.at(rows, log_mu)
+            t = np.maximum(stat_mu - curves.minimum[rows], 0.0)
+            ratio = np.sqrt(width.q_asimov(rows, log_mu, stat_mu))
             return survival_t_mu_tilde(t, ratio) - (1 - cl)
 
-    upper, code = find_upper(curves, excess)
-    lower = find_lower(curves, excess, zero_inside)
-    upper, status = curves.finish(upper, limit_status(code, guessed))
+    upper, code = find_upper(curves, excess, largest)
+    lower = find_lower(curves, excess, largest, zero_inside) * curves.scale
+    upper, status = curves.finish(upper, code, guessed)
     return np.where(curves.unknown, np.nan, lower), upper, status
 
 
-def cls_toys(strengths, stat, toys_signal, toys_null, cl=0.95, *, use_clb=True):
+def _toy_strengths(curves, strengths, toy_strengths):
+    """Simulated strengths in units of the curves' scale, (n_row, n_mu)."""
+    n_row = len(curves)
+    if toy_strengths is None:
+        nodes, _ = common_nodes(strengths, n_row)
+        return np.broadcast_to(nodes, (n_row, len(nodes)))
+    toy_strengths = np.atleast_1d(np.asarray(toy_strengths, dtype=float))
+    if toy_strengths.ndim == 1:
+        toy_strengths = np.broadcast_to(toy_strengths, (n_row, len(toy_strengths)))
+    if toy_strengths.shape[0] != n_row or toy_strengths.shape[1] < 3:
+        raise ValueError(
+            f"toy_strengths must have the shape (n_mu,) or ({n_row}, n_mu) with 3 or more "
+            f"strengths, got {toy_strengths.shape}."
+        )
+    if (toy_strengths < 0).any() or not (np.diff(toy_strengths, axis=1) > 0).all():
+        raise ValueError("toy_strengths must ascend and not be negative.")
+    return toy_strengths / curves.scale[:, None]
+
+
+def cls_toys(strengths, stat, toys_signal, toys_null, cl=0.95, *, toy_strengths=None, use_clb=True):
     r"""Upper limit by CLs (or CLs+b) with simulated distributions of `q_mu_tilde`.
+
+    Data and toys that differ by less than 1e-5 of 1 + q count as equal, as counts often are.
 
     Parameters
     ----------
     strengths, stat
         See the module's docstring.
-    toys_signal, toys_null : arrays, shape ([n_row,] n_norm, n_toy)
+    toys_signal, toys_null : arrays, shape ([n_row,] n_mu, n_toy)
         ``q_mu_tilde`` at each strength of data simulated with that strength, and without signal.
     cl : float
         Default is 0.95.
+    toy_strengths : array, shape ([n_row,] n_mu), optional
+        Those strengths, ascending. Default is ``strengths``.
     use_clb : bool
         Whether to divide by CLb. Default is True; False gives CLs+b.
 
     Returns
     -------
     limit, status : arrays, shape (n_row,)
-        Between strengths the logarithm of CLs is linear in the strength; a fraction of none is
-        taken as half a toy.
+        Between simulated strengths the logarithm of CLs is linear in the strength; a fraction of
+        none is taken as half a toy. GRID_EDGE where the last strength is not excluded (also for
+        want of toys without signal that lie as low as the data).
 
     Examples
     --------
@@ -285,23 +340,23 @@ def cls_toys(strengths, stat, toys_signal, toys_null, cl=0.95, *, use_clb=True):
     """
     log_alpha = np.log1p(-_check_cl(cl))
     curves = Curves(strengths, stat)
-    mu = curves.strengths
-    q = np.maximum(curves.stat - curves.minimum[:, None], 0.0)
-    q = np.where(mu < curves.best[:, None], 0.0, q)
+    mu = _toy_strengths(curves, strengths, toy_strengths)
+    rise = curves.table(mu) - curves.minimum[:, None]
+    q = np.where(mu < curves.best[:, None], 0.0, np.maximum(rise, 0.0))
     p = np.maximum(toys_p_value(q, toys_signal), 0.5 / np.shape(toys_signal)[-1])
     if use_clb:
         p = p / np.maximum(toys_p_value(q, toys_null), 0.5 / np.shape(toys_null)[-1])
-    excess = np.log(p) - log_alpha
+    excess = np.where(np.isnan(rise), 1.0, np.log(p) - log_alpha)  # unknown: not excluded
     accepted = excess > 0
     last = accepted.shape[1] - 1 - np.argmax(accepted[:, ::-1], axis=1)
-    code = np.where(accepted.any(axis=1), 0, 2)
-    code[accepted[:, -1]] = 1
-    j = np.minimum(last, len(mu) - 2)
+    code = np.where(accepted.any(axis=1), FOUND, BELOW)
+    code[accepted[:, -1]] = BEYOND
+    j = np.minimum(last, mu.shape[1] - 2)
     rows = np.arange(len(curves))
     low, high = excess[rows, j], excess[rows, j + 1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = mu[j] + (mu[j + 1] - mu[j]) * low / (low - high)
-    return curves.finish(value, limit_status(code, False))
+        value = mu[rows, j] + (mu[rows, j + 1] - mu[rows, j]) * low / (low - high)
+    return curves.finish(value, code)
 
 
 def expected(strengths, asimov, n_sigma=(-2, -1, 0, 1, 2), cl=0.95, method="cls", **settings):
@@ -309,7 +364,7 @@ def expected(strengths, asimov, n_sigma=(-2, -1, 0, 1, 2), cl=0.95, method="cls"
 
     Parameters
     ----------
-    strengths : array, shape (n_norm,)
+    strengths : array, shape ([n_row,] n_norm)
     asimov : array, shape (n_row, n_norm)
         Profiles of the Asimov data without signal, nuisances profiled.
     n_sigma : array, shape (n_quantile,)
@@ -341,7 +396,7 @@ def expected(strengths, asimov, n_sigma=(-2, -1, 0, 1, 2), cl=0.95, method="cls"
             curves.nodes, curves.rows, curves.zero, nothing, curves.zero, max(root, 0.0) ** 2,
             np.full(len(curves), np.inf),
         )  # fmt: skip
-        value, status = curves.finish(value, status)
+        value, status = curves.finish(value, _code(status))
         values.append(value)
         states.append(status)
     return np.array(values), np.array(states)
@@ -371,43 +426,37 @@ def credible(strengths, stat, cl=0.95):
     """
     cl = _check_cl(cl)
     curves = Curves(strengths, stat)
-    nodes = curves.nodes
-    x, weight = np.polynomial.legendre.leggauss(4)
-    step = np.diff(nodes)
-
-    def integral(log_low, log_high):
-        """Over strengths between, (n_row, n) each."""
-        half = 0.5 * (log_high - log_low)[..., None]
-        points = 0.5 * (log_high + log_low)[..., None] + half * x
-        density = np.exp(-0.5 * (curves.at(points) - curves.minimum[:, None, None]))
-        return np.sum(weight * half * density * np.log(10) * 10.0**points, axis=-1)
-
-    slope = 0.5 * (curves.rows[:, 0] - curves.zero) / curves.strengths[1]
-    head = np.exp(-0.5 * (curves.zero - curves.minimum))
-    depth = slope * curves.strengths[1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shape = np.where(np.abs(depth) > 1e-9, -np.expm1(-depth) / depth, 1.0)
-    head = head * curves.strengths[1] * shape
-    low = np.broadcast_to(nodes[:-1], (len(curves), len(step)))
-    parts = integral(low, low + step)
-    total = np.cumsum(np.column_stack([head, parts]), axis=1)  # up to each node
-    fall = (
-        0.5
-        * (curves.rows[:, -1] - curves.rows[:, -2])
-        / (curves.strengths[-1] - curves.strengths[-2])
-    )
+    total, reach = likelihood_integral(curves)
+    step = curves.strengths[-1] - curves.strengths[-2]
+    fall = 0.5 * (curves.rows[:, -1] - curves.rows[:, -2]) / step
     with np.errstate(divide="ignore", invalid="ignore"):
         tail = np.exp(-0.5 * (curves.rows[:, -1] - curves.minimum)) / fall
     cut = ~(fall > 0) | ~(tail < 1e-3 * (1 - cl) * total[:, -1])
-    goal = cl * total[:, -1]
-    j = np.argmax(total >= goal[:, None], axis=1)  # 0: below the first node
-    code = np.where(cut, 1, np.where(j == 0, 2, 0))
-    j = np.clip(j, 1, len(step))
-    start = nodes[j - 1]
-    missing = goal - total[np.arange(len(curves)), j - 1]
+    log_mu = reach(cl * total[:, -1])
+    code = np.where(cut, BEYOND, np.where(np.isinf(log_mu), BELOW, FOUND))
+    return curves.finish(10.0**log_mu, code)
 
-    def excess(log_mu):
-        return missing - integral(start[:, None], log_mu[:, None])[:, 0]
 
-    value = halve(start, nodes[j], excess)
-    return curves.finish(value, limit_status(code, False))
+def posterior(strengths, stat):
+    r"""Bayesian density of the strength, flat prior at >= 0, normalised over the strengths given.
+
+    .. math:: p(\mu) = e^{-\mathrm{stat}/2} \Big/ \int e^{-\mathrm{stat}/2} d\mu
+
+    Returns
+    -------
+    density : array, shape (n_row, n_norm)
+        Per unit strength, at each strength; NaN where nothing is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dmgammapy.estimators.intervals import posterior
+    >>> mu = np.append(0, np.geomspace(1e-3, 100, 201))
+    >>> print(posterior(mu, [2 * mu])[0, 0].round(4))  # no counts: exp(-mu)
+    1.0
+    """
+    curves = Curves(strengths, stat)
+    total, _ = likelihood_integral(curves)
+    whole = total[:, -1] * curves.scale
+    density = np.exp(-0.5 * (curves.stat - curves.minimum[:, None])) / whole[:, None]
+    return np.where(curves.unknown[:, None], np.nan, density)

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from . import _kernels as kernels
 
 __all__ = ["LimitStatus", "best_fit", "delta_stat_interval", "delta_stat_upper", "interval",
-           "upper_limit"]  # fmt: skip
+           "mark_extrapolated", "upper_limit"]  # fmt: skip
 
 
 class LimitStatus(IntEnum):
@@ -29,12 +29,17 @@ class LimitStatus(IntEnum):
     NO_INFORMATION
         The data say nothing about this mass and channel (mass below the channel's threshold, or
         no flux in any energy bin); the limit is NaN.
+    APPROXIMATE
+        The method needs the width of the estimator (CLs and other asymptotic ones); no signal
+        fits best, and the input has neither Asimov data nor the negative strengths in which its
+        minimum lies, so that the width was guessed from the positive side; the value is given.
     """
 
     FOUND = 0
     EXTRAPOLATED = 1
     GRID_EDGE = 2
     NO_INFORMATION = 3
+    APPROXIMATE = 4
 
 
 def _check_cl(cl, lowest):
@@ -129,13 +134,32 @@ def upper_limit(
     code = np.empty(len(stat), dtype=np.int64)
     kernels.find_upper(log10_nodes, stat, stat_zero, best, minimum + float(delta_stat), limit, code)
     status = np.where(code == 0, int(LimitStatus.FOUND), int(LimitStatus.GRID_EDGE))
+    return limit, mark_extrapolated(limit, status, best, log10_extrapolated, log10_gap)
+
+
+def mark_extrapolated(limit, status, best, log10_extrapolated, log10_gap=None):
+    """Turn FOUND and APPROXIMATE into EXTRAPOLATED where the limit rests on extrapolated scans.
+
+    Parameters are those of `upper_limit` and what it returns, of any method.
+
+    Returns
+    -------
+    status : int array, shape (n_row,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dmgammapy.estimators.limits import mark_extrapolated
+    >>> limit, status = np.array([2.0, 2.0]), np.array([0, 4])
+    >>> print(mark_extrapolated(limit, status, np.zeros(2), np.log10([1.0, 3.0])))
+    [1 4]
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         beyond = np.log10(limit) > log10_extrapolated
         if log10_gap is not None:
             beyond |= (np.log10(limit) > log10_gap[:, 0]) & (np.log10(best) < log10_gap[:, 1])
-    beyond &= code == 0
-    status[beyond] = LimitStatus.EXTRAPOLATED
-    return limit, status
+    given = (status == LimitStatus.FOUND) | (status == LimitStatus.APPROXIMATE)
+    return np.where(beyond & given, int(LimitStatus.EXTRAPOLATED), status)
 
 
 def interval(log10_nodes, stat, stat_zero, best, minimum, delta_stat):

@@ -85,6 +85,11 @@ class StackedDMLikelihood:
 
     Notes
     -----
+    Where all inputs know the likelihood of negative signals, so does the result. A target without
+    counts in some bin ends at the signal for which the prediction there is zero: with fixed J the
+    stack ends at the first such wall; beyond it the profile is the best within the wall with its
+    penalty, and the marginal likelihood the integral up to the wall.
+
     With a covariance, ``target_maps`` are still the results of each target alone, with the width
     the diagonal says; they no longer add up to the stack. ``contributions`` has shares that do:
     of the penalty a target's part is ``y_t (C^-1 y)_t`` at the best shifts. It can be negative,
@@ -305,6 +310,11 @@ class StackedDMLikelihood:
             if prior is not None and assumed is not None and prior.log10_jfactor != assumed:
                 part = part.shifted(prior.log10_jfactor - assumed)
             parts[name] = part
+        return self._join_instruments(target, parts)
+
+    def _join_instruments(self, target, parts):
+        """Sum over instruments, whose own shifts are treated."""
+        parts = dict(parts)
         if self.method != "fixed":
             for name, prior in self._treatments[target][1].items():
                 parts[name] = getattr(parts[name], TREATMENTS[self.method])(prior)
@@ -456,6 +466,11 @@ class StackedDMLikelihood:
                 f"the J-factors that the scans of {', '.join(dict.fromkeys(unknown))} were made "
                 "with are unknown, and taken to be those of the priors."
             )
+        bounded = [t for t, _, c in members if (~c.has_negative & ~c.is_empty).any()]
+        if bounded:
+            names = list(dict.fromkeys(bounded))
+            who = "all targets" if 1 < len(names) == len(targets) else ", ".join(names)
+            notes.append(f"the scans of {who} have no negative norms: CLs is approximate.")
         spectra = sorted({c.meta.spectra for *_, c in members if c.meta.spectra})
         if len(spectra) > 1:
             notes.append(f"made with different spectra: {', '.join(spectra)}.")

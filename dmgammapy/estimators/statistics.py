@@ -15,7 +15,7 @@ arXiv:1007.1727; "CCGV" below), for a strength ``mu``:
 ``stat`` there. All arguments broadcast. In the asymptotic regime the estimator of the strength is
 Gaussian with width ``sigma``; distributions then depend on two numbers: ``ratio = mu / sigma``
 and ``distance = (mu - mu_true) / sigma``. The Asimov data set without signal has
-``q_asimov = ratio^2`` (CCGV eq. 30), which is how ``sigma`` is known.
+``q_asimov = ratio^2`` (CCGV eq. 29), which is how ``sigma`` is known.
 """
 
 import numpy as np
@@ -67,7 +67,7 @@ def q0(best, stat_best, stat_zero):
 
     .. math:: q_0 = -2\ln\frac{L(0)}{L(\hat\mu)} \text{ if } \hat\mu \ge 0, \text{ else } 0
 
-    Its root is the local significance (eq. 53). This is the TS of the package.
+    Its root is the local significance (CCGV section 3.5). This is the TS of the package.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def q_mu_tilde(mu, stat_mu, best, stat_best, stat_zero):
 
 
 def sigma_from_asimov(mu, mu_asimov, q_asimov):
-    r"""Width of the estimator of the strength (CCGV eq. 30).
+    r"""Width of the estimator of the strength (CCGV section 3.2).
 
     .. math:: \sigma_A = |\mu - \mu'| / \sqrt{q_{\mu,A}}
 
@@ -143,7 +143,7 @@ def _turn(q, ratio):
 
 
 def survival_q_mu(q, distance=0.0):
-    r"""Chance of a `q_mu` at least this large (CCGV eqs. 57-59).
+    r"""Chance of a `q_mu` at least this large (CCGV eqs. 57 and 59).
 
     .. math:: P(q_\mu \ge q|\mu') = \Phi\left(\frac{\mu - \mu'}{\sigma} - \sqrt q\right)
               \text{ for } q > 0
@@ -164,7 +164,7 @@ def survival_q_mu(q, distance=0.0):
 
 
 def survival_q0(q, pull=0.0):
-    r"""Chance of a `q0` at least this large (CCGV eqs. 50-52).
+    r"""Chance of a `q0` at least this large (CCGV section 3.5).
 
     .. math:: P(q_0 \ge q|\mu') = \Phi(\mu'/\sigma - \sqrt q) \text{ for } q > 0
 
@@ -189,7 +189,7 @@ def log_survival_q_mu_tilde(q, ratio, distance=0.0):
 
 
 def survival_q_mu_tilde(q, ratio, distance=0.0):
-    r"""Chance of a `q_mu_tilde` at least this large (CCGV section 3.7).
+    r"""Chance of a `q_mu_tilde` at least this large (CCGV eqs. 64-66).
 
     .. math:: P = \begin{cases} \Phi(d - \sqrt q) & 0 < q \le r^2 \\
               \Phi(d - (q + r^2) / 2r) & q > r^2 \end{cases},
@@ -247,7 +247,7 @@ def survival_t_mu_tilde(t, ratio, distance=0.0):
 
 
 def density_q_mu(q, distance=0.0):
-    r"""Density of `q_mu` (or `q0`) at q > 0 (CCGV eqs. 48-49 and 55-56).
+    r"""Density of `q_mu` (or `q0`) at q > 0 (CCGV sections 3.5 and 3.6).
 
     .. math:: f(q|\mu') = \frac{1}{2\sqrt{2\pi q}}
               \exp\left[-\tfrac12\left(\sqrt q - d\right)^2\right]
@@ -270,7 +270,7 @@ def density_q_mu_tilde(q, ratio, distance=0.0):
     .. math:: f(q|\mu') = \frac{1}{2 r\sqrt{2\pi}}
               \exp\left[-\tfrac12\left(\frac{q + r^2}{2r} - d\right)^2\right], \quad q > r^2
 
-    Equations of CCGV section 3.7.
+    See CCGV section 3.7.
 
     Examples
     --------
@@ -292,7 +292,7 @@ def log_cls(q, q_asimov):
     .. math:: CL_{s+b} = P(\tilde q_\mu \ge q|\mu), \quad CL_b = P(\tilde q_\mu \ge q|0),
               \quad CL_s = CL_{s+b} / CL_b
 
-    (Read 2002, J. Phys. G 28, 2693; distributions of CCGV section 3.7.) Logarithms, because far
+    (Read 2002, J. Phys. G 28, 2693; distributions of CCGV eqs. 64-66.) Logarithms, because far
     below the boundary both are tiny and only their ratio matters.
 
     Parameters
@@ -341,7 +341,7 @@ def expected_root(cl, n_sigma=0.0, method="cls", min_power=MIN_POWER):
     The limit that background-only data with a best fit of N sigma give lies where
     :math:`\sqrt{q_{\mu,A}} = \mu_{up}/\sigma` is, with :math:`z = \Phi^{-1}(CL)`,
 
-    - ``clsb``: :math:`N + z` (CCGV eqs. 87-89; may be negative),
+    - ``clsb``: :math:`N + z` (CCGV eq. 89; may be negative),
     - ``cls``: :math:`N + \Phi^{-1}(1 - (1 - CL)\,\Phi(N))`,
     - ``profile``: the fixed rise of ``stat`` above its minimum at signals >= 0:
       :math:`N + z` for N >= 0, else :math:`N + \sqrt{N^2 + z^2}`,

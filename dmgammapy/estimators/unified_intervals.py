@@ -14,7 +14,8 @@ from .statistics import survival_t_mu_tilde
 __all__ = ["gaussian_interval", "gaussian_p_value", "poisson_interval", "poisson_p_value",
            "toys_critical", "toys_p_value"]  # fmt: skip
 
-MU_STEP = 0.005  # of the search for the ends of Poisson intervals, as in FC section IV
+MU_STEP = 0.005  # of the search for the ends of Poisson intervals, as in FC
+TIE = 1e-5  # of 1 + test statistic: counts are discrete, data and toys are often equal
 B_STEP, B_RANGE = 0.02, 2.0  # larger backgrounds that lengthen upper ends, refined 20 times
 
 
@@ -36,7 +37,7 @@ def _bisect(inside, low, high, n_step=60):
 def gaussian_p_value(mu, x):
     r"""Chance of data that rank no higher than ``x`` for a Gaussian of mean ``mu`` >= 0.
 
-    The ordering (FC eqs. 4.1-4.3) is that of :math:`\tilde t_\mu`: :math:`(x - \mu)^2` for
+    The ordering (FC section IV) is that of :math:`\tilde t_\mu`: :math:`(x - \mu)^2` for
     x >= 0 and :math:`\mu^2 - 2 x \mu` for x < 0.
 
     Parameters
@@ -93,7 +94,7 @@ def poisson_p_value(mu, n, background):
     r"""Chance of counts that rank no higher than ``n`` at signal ``mu`` and known background.
 
     .. math:: R(n) = \frac{P(n|\mu + b)}{P(n|\max(n - b, 0) + b)}
-              \quad \text{(FC eqs. 3.2 and 4.1)}
+              \quad \text{(FC section IV)}
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ def poisson_interval(n, background, cl, monotonic=True):
         Confidence level.
     monotonic : bool
         Whether upper ends are lengthened so that they do not grow with the background, as FC
-        (section IV A) do in their tables. Default is True.
+        (section IV) do in their tables. Default is True.
 
     Returns
     -------
@@ -209,7 +210,7 @@ def poisson_interval(n, background, cl, monotonic=True):
 
 
 def toys_p_value(t, toys):
-    """Fraction of toys whose test statistic is at least that observed.
+    """Fraction of toys whose test statistic is at least that observed (to 1e-5 of 1 + t).
 
     Parameters
     ----------
@@ -228,11 +229,12 @@ def toys_p_value(t, toys):
     >>> print(toys_p_value([2.5, 0.0], [[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 1.0, 2.0]]))
     [0.5 1. ]
     """
-    return np.mean(np.asarray(toys) >= np.asarray(t, dtype=float)[..., None], axis=-1)
+    t = np.asarray(t, dtype=float)[..., None]
+    return np.mean(np.asarray(toys) >= t - TIE * (1 + t), axis=-1)
 
 
 def toys_critical(toys, cl):
-    r"""Test statistic that a fraction ``cl`` of the toys does not exceed (FC section V B).
+    r"""Test statistic that a fraction ``cl`` of the toys does not exceed (FC section V).
 
     Parameters
     ----------

@@ -2,16 +2,23 @@
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.stats import poisson
 
-__all__ = ["fit_poisson_shape", "scan_poisson"]
+__all__ = ["fit_poisson_shape", "local_power_law", "scan_poisson"]
 
 N_NEWTON = 60
+LEAST_SHARE = 1e-9
 # of the scanned range: b / s above this is a parabola to rounding
 LARGEST_RATIO = 1e4
 # fewer counts than this are none
-LEAST_COUNTS = 1e-2
-# fewer counts than expected by this many sigma: not a count but a nearly straight line
-DEFICIT = 5.0
+LEAST_COUNTS = 0.5
+# so few counts for what is expected: not a count but a nearly straight line
+LEAST_PROBABILITY = 1e-5
+# scans count up to this rise, and as many points at least
+LARGEST_RISE, LEAST_POINTS = 40.0, 6
+# kernel of the local power law in ln E, with a floor that lets all bins say something
+KERNEL_WIDTH, KERNEL_FLOOR = 1.5, 0.02
+N_REGRESSION = 200
 
 
 def scan_poisson(background, npred, counts, n_points, delta_stat, negative_norm):
@@ -40,11 +47,9 @@ def scan_poisson(background, npred, counts, n_points, delta_stat, negative_norm)
     high = _solve(counts, bounded, half, start)
     low = background
     if negative_norm:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            start = counts * np.exp(-half / counts - 1)
-        start = np.where(counts > 0, np.maximum(start, 1e-300), 0.0)
-        low = _solve(counts, lowest, half, start)
-        low = np.minimum(low, background)
+        # no nearer to zero than what background + npred * norm can tell from it
+        floor = np.where(counts > 0, LEAST_SHARE * background, 0.0)
+        low = np.clip(_solve_below(counts, half), floor, background)
     last = (high - background) / npred
     first = (low - background) / npred
     norm = first[:, np.newaxis] + (last - first)[:, np.newaxis] * np.linspace(0, 1, n_points)
@@ -65,6 +70,16 @@ def _rise(mean, counts, lowest):
     return mean - lowest - logarithm
 
 
+def _solve_below(counts, half):
+    """Expected counts below the real ones at which -ln L has risen by ``half``."""
+    # t - 1 - ln t = half / n with t = mean / n; in u = ln t Newton's method comes from the left
+    rise = half / np.where(counts > 0, counts, 1.0)
+    u = -1 - rise
+    for _ in range(N_NEWTON):
+        u = np.minimum(u - (np.expm1(u) - u - rise) / np.minimum(np.expm1(u), -1e-300), 0.0)
+    return np.where(counts > 0, counts * np.exp(u), 0.0)
+
+
 def _solve(counts, lowest, half, mean):
     """Newton's method for the expected counts at which -ln L has risen by ``half``."""
     for _ in range(N_NEWTON):
@@ -83,6 +98,9 @@ def _solve(counts, lowest, half, mean):
 def fit_poisson_shape(norm, stat):
     """Expectation behind one scan.
 
+    Only the scan's part around its minimum counts. Far above it the scans of real regions are
+    those of brighter and brighter point sources, for which other pixels matter.
+
     Parameters
     ----------
     norm, stat : array, shape (n_points,)
@@ -93,11 +111,15 @@ def fit_poisson_shape(norm, stat):
     background : float
         NaN if the scan does not know it.
     npred : float
+    counts : float
+        Zero if the scan does not know the background.
     misfit : float
         Largest difference between scan and fit, weighted by ``1 / (1 + stat)``.
     """
     good = np.isfinite(norm) & np.isfinite(stat)
     x, y = norm[good], stat[good] - stat[good].min()
+    rise = max(LARGEST_RISE, np.sort(y)[min(LEAST_POINTS, len(y)) - 1])
+    x, y = x[y <= rise], y[y <= rise]
     scale = np.abs(x).max()
     x = x / scale
     weight = 1 / (1 + y)
@@ -137,9 +159,53 @@ def fit_poisson_shape(norm, stat):
     )[0]
     misfit = float(np.abs(residual).max())
     straight = (line[0] + 2 * line[1] * x) * weight - weight * y
-    deficit = a * npred - counts > DEFICIT * np.sqrt(max(a * npred, 0.0))
+    deficit = counts < a * npred and poisson.cdf(counts, a * npred) < LEAST_PROBABILITY
     if np.abs(straight).max() < 1e-5 or counts < LEAST_COUNTS or deficit:
-        return np.nan, line[1] / scale, float(np.abs(straight).max())
+        return np.nan, line[1] / scale, 0.0, float(np.abs(straight).max())
     if not npred > 0:
-        return np.nan, np.nan, np.inf
-    return a * npred, npred / scale, misfit
+        return np.nan, np.nan, 0.0, np.inf
+    return a * npred, npred / scale, counts, misfit
+
+
+def local_power_law(energy, ratio, npred, counts):
+    """Background per norm that the counts of all bins expect, smooth in energy.
+
+    Poisson regression of the counts on ``npred`` times a power law, around each bin. A second one
+    scales down the counts of bins whose own ratio is larger than the first one's: photons far from
+    the source, which do not count fully.
+
+    Parameters
+    ----------
+    energy : array, shape (n_bins,)
+    ratio : array, shape (n_bins,)
+        b / s of the bins, NaN where unknown.
+    npred, counts : array, shape (n_bins,)
+        s, and what was counted.
+
+    Returns
+    -------
+    ratio : array, shape (n_bins,)
+    """
+    smooth = _poisson_regression(np.log(energy), npred, counts)
+    share = np.minimum(smooth / np.where(np.isfinite(ratio), ratio, smooth), 1.0)
+    return _poisson_regression(np.log(energy), npred, counts * share**2)
+
+
+def _poisson_regression(log_energy, npred, counts):
+    out = np.empty(len(log_energy))
+    for i, center in enumerate(log_energy):
+        x = log_energy - center
+        kernel = np.exp(-0.5 * (x / KERNEL_WIDTH) ** 2) + KERNEL_FLOOR
+        line = np.array([np.log(counts.sum() / npred.sum()), 0.0])
+        for _ in range(N_REGRESSION):
+            mean = np.exp(line[0] + line[1] * x) * npred * kernel
+            residual = counts * kernel - mean
+            slope = np.array([residual.sum(), residual @ x])
+            curvature = np.array([[mean.sum(), mean @ x], [mean @ x, mean @ x**2]])
+            step = np.linalg.solve(curvature, slope)
+            step /= max(1.0, np.abs(step[0] + step[1] * x).max())  # a factor e at most
+            line = line + step
+            if np.abs(step).max() < 1e-10:
+                break
+        out[i] = np.exp(line[0])
+    return out

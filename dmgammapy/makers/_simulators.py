@@ -1,6 +1,7 @@
 """How the counts of one dataset are simulated."""
 
 from copy import copy, deepcopy
+from dataclasses import dataclass
 
 import numpy as np
 from gammapy.datasets import MapDatasetOnOff, SpectrumDatasetOnOff
@@ -14,10 +15,44 @@ from ._streams import random_stream
 from ._truth import source_factor
 from .expectation import SEDExpectation
 
-__all__ = ["make_simulator"]
+__all__ = ["SimulatedDraws", "make_simulator"]
+
+LARGEST_ALPHA = 1e30
 
 
-def make_simulator(maker, dataset, models, target):
+@dataclass(frozen=True)
+class SimulatedDraws:
+    """Realisations of a dataset as plain arrays, from `Simulation.draws`.
+
+    Of counts datasets ``expectation``, ``counts``, ``norm`` and ``mean`` are None.
+
+    Parameters
+    ----------
+    name, target : str
+        Of the dataset and of its dark matter model.
+    log10_jfactor, log10_jfactor_obs : array, shape (n_realisations,)
+        True and observed log10 of J [GeV2 cm-5] (or D [GeV cm-2]).
+    expectation : `SEDExpectation`, optional
+        Background b and counts s of norm 1.
+    counts : int array, shape (n_realisations, n_bins), optional
+        Drawn counts.
+    norm : array, shape (n_realisations, n_bins), optional
+        True norm of the signal in each bin.
+    mean : array, shape (n_realisations, n_bins), optional
+        Expected counts: those of the background, of other sources, and ``s * norm``.
+    """
+
+    name: str
+    target: str
+    log10_jfactor: np.ndarray
+    log10_jfactor_obs: np.ndarray
+    expectation: SEDExpectation | None = None
+    counts: np.ndarray | None = None
+    norm: np.ndarray | None = None
+    mean: np.ndarray | None = None
+
+
+def make_simulator(maker, dataset, models, target, key):
     """Choose by the kind of dataset.
 
     Parameters
@@ -28,22 +63,24 @@ def make_simulator(maker, dataset, models, target):
         Copies that may be kept.
     target : str
         Name of the dark matter model.
+    key : str
+        Of the dataset in its random streams.
     """
     if isinstance(dataset, SEDLikelihoodDataset):
-        return SEDSimulator(maker, dataset, models, target)
+        return SEDSimulator(maker, dataset, models, target, key)
     if isinstance(dataset, SpectrumDatasetOnOff | MapDatasetOnOff):
-        return OnOffSimulator(maker, dataset, models, target)
-    return CountsSimulator(maker, dataset, models, target)
+        return OnOffSimulator(maker, dataset, models, target, key)
+    return CountsSimulator(maker, dataset, models, target, key)
 
 
 class Simulator:
     """Expected counts of a dataset: ``self._other`` and ``self._signal`` at the observed J."""
 
-    def __init__(self, maker, dataset, models, target):
+    def __init__(self, maker, dataset, models, target, key):
         self.name = dataset.name
         self.target = target
         self.models = models
-        self._seed = maker.seed
+        self._seed, self._key = maker.seed, key
         self._dataset = copy(dataset)
         self.source = next(model for model in models if model.name == target)
         self._log10_jfactor = source_factor(self.source)[0]
@@ -66,15 +103,19 @@ class Simulator:
         mask = slice(None) if mask is None else np.asarray(getattr(mask, "data", mask))
         return tuple(float(values[mask].sum()) for values in self.mean(log10_jfactor))
 
+    def draws(self, realisations, log10_jfactor, log10_jfactor_obs):
+        """Realisations as plain arrays, `SimulatedDraws`."""
+        return SimulatedDraws(self.name, self.target, log10_jfactor, log10_jfactor_obs)
+
     def _random(self, realisation):
-        return random_stream(self._seed, "counts", self.target, self.name, realisation)
+        return random_stream(self._seed, "counts", self.target, self._key, realisation)
 
 
 class SEDSimulator(Simulator):
     """Poisson counts in the bins of an SED likelihood."""
 
-    def __init__(self, maker, dataset, models, target):
-        super().__init__(maker, dataset, models, target)
+    def __init__(self, maker, dataset, models, target, key):
+        super().__init__(maker, dataset, models, target, key)
         known = maker.expectations
         if known:
             expectation = known.get(dataset.name, known.get(target))
@@ -84,7 +125,7 @@ class SEDSimulator(Simulator):
                     f"expectations, {sorted(known)}."
                 )
         else:
-            expectation = SEDExpectation.from_dataset(dataset)
+            expectation = SEDExpectation.from_dataset(dataset, **maker.fit_options)
         if expectation.n_bins != dataset.n_bins:
             raise ValueError(
                 f"dataset {dataset.name!r} has {dataset.n_bins} bins, its expectation "
@@ -104,9 +145,24 @@ class SEDSimulator(Simulator):
         probe.models = models
         return (probe.flux_pred() / probe.ref()).to_value("")
 
+    def expect(self, log10_jfactor):
+        """Expect counts, in the place of those of `draw`."""
+        return (self.mean(log10_jfactor)[1],)
+
     def draw(self, realisation, log10_jfactor):
         """Draw counts (n_bins,) as a tuple of one."""
         return (self._random(realisation).poisson(self.mean(log10_jfactor)[1]),)
+
+    def draws(self, realisations, log10_jfactor, log10_jfactor_obs):
+        """Realisations as plain arrays, `SimulatedDraws`."""
+        signal, mean = self.mean(log10_jfactor[:, np.newaxis])
+        counts = np.empty(mean.shape, dtype=np.int64)
+        for row, i, expected in zip(counts, realisations, mean, strict=True):
+            row[:] = self._random(i).poisson(expected)
+        return SimulatedDraws(
+            self.name, self.target, log10_jfactor, log10_jfactor_obs, self.expectation, counts,
+            signal / self.expectation.npred, mean,
+        )  # fmt: skip
 
     def dataset_of(self, counts, models):
         """Make the dataset of drawn counts."""
@@ -118,8 +174,8 @@ class SEDSimulator(Simulator):
 class CountsSimulator(Simulator):
     """Poisson counts around the prediction for a map or spectrum dataset."""
 
-    def __init__(self, maker, dataset, models, target):
-        super().__init__(maker, dataset, models, target)
+    def __init__(self, maker, dataset, models, target, key):
+        super().__init__(maker, dataset, models, target, key)
         others, injected = self._split_models(maker.signal)
         probe = self._probe(others)
         self._other = self._clean(self._npred_other(probe, maker), "the background and others")
@@ -152,6 +208,10 @@ class CountsSimulator(Simulator):
             )
         return np.clip(np.nan_to_num(npred, nan=0.0, posinf=0.0), 0.0, None)
 
+    def expect(self, log10_jfactor):
+        """Expect counts, in the place of those of `draw`."""
+        return (self.mean(log10_jfactor)[1],)
+
     def draw(self, realisation, log10_jfactor):
         """Draw counts (n_energy, ny, nx) as a tuple of one."""
         return (self._random(realisation).poisson(self.mean(log10_jfactor)[1]).astype(float),)
@@ -164,7 +224,9 @@ class CountsSimulator(Simulator):
         return out
 
     def _counts_map(self, data):
-        return Map.from_geom(self._dataset._geom, data=data.astype("float32"))
+        # counts are whole numbers, which 32 bits hold; expected ones are not
+        whole = (data == np.rint(data)).all() and data.max(initial=0) < 2**24
+        return Map.from_geom(self._dataset._geom, data=data.astype("float32" if whole else float))
 
 
 class OnOffSimulator(CountsSimulator):
@@ -193,21 +255,27 @@ class OnOffSimulator(CountsSimulator):
                     f"dataset {dataset.name!r} has no counts ON and OFF to take its background "
                     "from: give backgrounds={name: map}."
                 )
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 background = get_wstat_mu_bkg(
                     dataset.counts.data, dataset.counts_off.data, self._alpha, signal
                 )
                 background = np.where(self._alpha > 0, background * self._alpha, np.nan)
+                # no OFF acceptance: Gammapy's alpha is the largest number, and all is background
+                rest = np.maximum(dataset.counts.data - signal, 0.0)
+                background = np.where(self._alpha > LARGEST_ALPHA, rest, background)
         self._background = self._clean(background, "the background")
         return signal + self._background
+
+    def expect(self, log10_jfactor):
+        """Expect counts ON and OFF, in the place of those of `draw`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            off = np.where(self._alpha > 0, self._background / self._alpha, 0.0)
+        return self.mean(log10_jfactor)[1], off
 
     def draw(self, realisation, log10_jfactor):
         """Draw counts ON and OFF, each (n_energy, ny, nx)."""
         random = self._random(realisation)
-        on = random.poisson(self.mean(log10_jfactor)[1]).astype(float)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            off = np.where(self._alpha > 0, self._background / self._alpha, 0.0)
-        return on, random.poisson(off).astype(float)
+        return tuple(random.poisson(mean).astype(float) for mean in self.expect(log10_jfactor))
 
     def dataset_of(self, counts, models):
         """Make the dataset of drawn counts."""

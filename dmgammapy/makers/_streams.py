@@ -1,11 +1,15 @@
 """Random streams that belong to what they are drawn for, not to who draws them."""
 
 import hashlib
+import re
 from numbers import Integral
 
 import numpy as np
 
-__all__ = ["random_stream"]
+__all__ = ["dataset_keys", "random_stream"]
+
+# what Gammapy calls a dataset without a name: 8 random characters of URL-safe base64
+INVENTED = re.compile(r"[A-Za-z0-9_-]{8}")
 
 
 def random_stream(seed, *key):
@@ -54,3 +58,35 @@ def check_count(name, value):
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{name} must be an integer and not negative, got {value!r}.")
     return int(value)
+
+
+def dataset_keys(datasets, targets):
+    """Keys of datasets in random streams: the same in every process.
+
+    A dataset goes by its name, unless Gammapy may have invented that (any eight letters, digits,
+    ``-`` and ``_`` that don't hold the target's name): then by its kind and energies and, among
+    alike ones of its target, its place.
+
+    Parameters
+    ----------
+    datasets : list of `~gammapy.datasets.Dataset`
+    targets : list of str
+
+    Returns
+    -------
+    keys : list of str
+        Different for each of a target's datasets.
+    """
+    keys, places = [], {}
+    for dataset, target in zip(datasets, targets, strict=True):
+        key = dataset.name
+        if INVENTED.fullmatch(key) and target not in key:
+            edges = getattr(dataset, "energy_edges", None)
+            if edges is None:
+                edges = dataset._geom.axes["energy"].edges
+            low, high = edges.to_value("GeV")[[0, -1]]
+            kind = f"{dataset.tag}, {len(edges) - 1} bins, {low:.5g}-{high:.5g} GeV"
+            place = places[target, kind] = places.get((target, kind), -1) + 1
+            key = f"{kind}, {place}"
+        keys.append(key)
+    return keys

@@ -95,45 +95,57 @@ def source_factor(model):
     return float(prior.log10_jfactor), prior
 
 
-def draw_jfactors(model, seed, realisation, true, redraw):
-    """True and observed log10 of J of a target in a realisation.
+def draw_jfactors(model, seed, realisations, true, redraw):
+    """True and observed log10 of J of a target in realisations.
 
     The draws belong to the target: its models on several instruments share the quantiles.
 
     Parameters
     ----------
     model : `~gammapy.modeling.models.SkyModel`
-    seed, realisation : int
+    seed : int
+    realisations : sequence of int
     true : {"observed", "prior"} or dict
     redraw : bool
 
     Returns
     -------
-    log10_jfactor, log10_jfactor_obs : float
+    log10_jfactor, log10_jfactor_obs : array, shape (n_realisations,)
     """
+    value, observed, prior = true_jfactor(model, true, redraw)
+    value, observed = np.full(len(realisations), value), np.full(len(realisations), observed)
+    if redraw or true == "prior":
+        uniform = np.array(
+            [random_stream(seed, "jfactor", model.name, i).random(2) for i in realisations]
+        ).reshape(-1, 2)
+        if true == "prior":
+            value = value + _shift(prior, uniform[:, 0])
+        if redraw:
+            observed = value - _shift(prior, uniform[:, 1])
+    return value, observed
+
+
+def true_jfactor(model, true, redraw=False):
+    """log10 of J that draws scatter around, the observed one and its prior (or None)."""
     observed, prior = source_factor(model)
     if prior is None and (redraw or true == "prior"):
         raise ValueError(
             f"target {model.name!r}: its J-factor has no prior to draw from; give the target a "
             "log10_jfactor_err (zero fixes J)."
         )
-    value = observed
-    if isinstance(true, dict):
-        if model.name not in true:
-            raise ValueError(
-                f"log10_jfactor has no value for target {model.name!r}, only for {sorted(true)}."
-            )
-        value = float(true[model.name])
-    first, second = random_stream(seed, "jfactor", model.name, realisation).random(2)
-    if true == "prior":
-        value += _shift(prior, first)
-    if redraw:
-        observed = value - _shift(prior, second)
-    return value, observed
+    if not isinstance(true, dict):
+        return observed, observed, prior
+    if model.name not in true:
+        raise ValueError(
+            f"log10_jfactor has no value for target {model.name!r}, only for {sorted(true)}."
+        )
+    return float(true[model.name]), observed, prior
 
 
 def _shift(prior, probability):
-    return 0.0 if prior.is_fixed else float(prior._inverse_cdf(probability) - prior.log10_jfactor)
+    if prior.is_fixed:
+        return np.zeros_like(probability)
+    return prior._inverse_cdf(probability) - prior.log10_jfactor
 
 
 def copy_models(datasets):

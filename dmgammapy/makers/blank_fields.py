@@ -5,7 +5,7 @@ from functools import partial
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from regions import CircleSkyRegion, SkyRegion
+from regions import CircleSkyRegion, PolygonSkyRegion, SkyRegion
 from scipy.spatial import cKDTree
 
 from dmgammapy.targets import Target, Targets
@@ -374,6 +374,10 @@ def _in_circle(center, radius, sky):
     return center.separation(sky).rad <= radius
 
 
+def _in_region(region, wcs, sky):
+    return region.contains(sky, wcs)
+
+
 def _region(region):
     """Center and radius [rad] of a cap around a region, and a function that knows the region."""
     from gammapy.maps import RegionGeom, WcsGeom
@@ -383,6 +387,14 @@ def _region(region):
     if isinstance(region, CircleSkyRegion):
         radius = float(region.radius.to_value("rad"))
         return region.center, min(radius, np.pi), partial(_in_circle, region.center, radius)
+    if isinstance(region, PolygonSkyRegion):
+        corners = region.vertices.icrs
+        mean = _vectors(corners).mean(axis=0)
+        center = SkyCoord(*mean, representation_type="cartesian", frame="icrs").spherical
+        center = SkyCoord(center.lon, center.lat, frame="icrs")
+        radius = float(center.separation(corners).rad.max())
+        wcs = WcsGeom.create(skydir=center, binsz=0.01, width=1, proj="TAN", frame="icrs").wcs
+        return center, radius, partial(_in_region, region, wcs)
     if isinstance(region, SkyRegion):
         geom = RegionGeom(region)
         width = np.hypot(*geom.width.to_value("rad").ravel())

@@ -7,11 +7,12 @@ import numpy as np
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 
-from ._poisson_shape import fit_poisson_shape, scan_poisson
+from ._poisson_shape import fit_poisson_shape, local_power_law, scan_poisson
 
 __all__ = ["SEDExpectation"]
 
 TOLERANCE = 0.1
+LEAST_COUNTS = 0.5
 N_POINTS, DELTA_STAT = 40, 20.0
 LEAST_DELTA_STAT = 4.0
 
@@ -59,15 +60,25 @@ class SEDExpectation:
             )
 
     @classmethod
-    def from_dataset(cls, dataset, background=None, undetermined="error", tolerance=TOLERANCE):
+    def from_dataset(
+        cls, dataset, background=None, undetermined="error", tolerance=TOLERANCE,
+        least_counts=LEAST_COUNTS,
+    ):  # fmt: skip
         """Read the expectation off an SED likelihood.
 
         Each scan is fitted by the Poisson likelihood of the class; its shape holds b, s and n
         separately. Where nothing was counted the scan is a straight line, whose slope is 2 s and
-        which does not know b; nor does one that would have 5 sigma fewer counts than b. A parabola
-        is the limit of many counts. If background norms were
-        profiled in the scan or its counts spread over pixels, b and s are effective numbers: draws
-        from them have the likelihood's own width, but not the real counts.
+        which does not know b; nor does one with far fewer counts than b (probability 1e-5). A
+        parabola is the limit of many counts.
+
+        **Likelihoods of maps**, like those that Fermi-LAT published, are not one Poisson
+        experiment per bin: the counts spread over pixels, and background norms may have been
+        profiled. Here b and s are effective numbers, of the pixels near the source: draws have the
+        likelihood's own width, but are not the real counts. A few photons say little about b, and
+        how far from the source they happen to be decides: take ``undetermined="power_law"`` with
+        ``least_counts=5``.
+
+        Masked bins need not be known: where they are not, b and s are 1.
 
         Parameters
         ----------
@@ -76,12 +87,16 @@ class SEDExpectation:
             Expected background counts if they are known; ``dataset.ref_npred`` then gives s, or
             the fit if that is absent. Default is to fit them.
         undetermined : {"error", "power_law"}
-            What to do with bins that don't know their b. ``power_law`` continues b / s, the
-            background in units of the norm, by a power law through the others' (at most four
-            nearest) energies. Default is "error".
+            What to do with bins that don't know their b. With ``power_law`` they take b / s, the
+            background in units of the norm, from a power law in energy that is fitted to the
+            counts of all bins, those without included. Bins beyond a factor 4.5 in energy weigh
+            less, and so do counts in bins whose own b / s is larger than this. Default is "error".
         tolerance : float
             Largest allowed difference between scan and fit, in -2 ln L, weighted by
-            ``1 / (1 + stat)``. Default is 0.1.
+            ``1 / (1 + stat)``, below 40. Default is 0.1.
+        least_counts : float
+            Bins with fewer (fitted) counts don't know their b. Default is 0.5, that is those
+            without counts.
 
         Returns
         -------
@@ -121,14 +136,17 @@ class SEDExpectation:
             if dataset.ref_npred is not None:
                 return cls(background, dataset.ref_npred)
         edges = dataset.energy_edges.to_value("MeV")
-        b, s, misfit = _fit_scans(_Content(dataset.norm_scan), _Content(dataset.stat_scan))
+        b, s, counts, misfit = _fit_scans(_Content(dataset.norm_scan), _Content(dataset.stat_scan))
 
         def bins(flags):
             return ", ".join(
                 f"{i} ({edges[i]:.4g}-{edges[i + 1]:.4g} MeV)" for i in np.flatnonzero(flags)
             )
 
-        bad = ~(misfit <= tolerance)
+        used = np.ones(len(b), dtype=bool) if dataset.mask is None else dataset.mask
+        bad = ~((misfit <= tolerance) & (s > 0))
+        b, s = np.where(bad & ~used, 1.0, b), np.where(bad & ~used, 1.0, s)
+        bad &= used
         if bad.any():
             raise ValueError(
                 f"{where}: the scans of bins {bins(bad)} don't have the shape of a Poisson "
@@ -138,15 +156,19 @@ class SEDExpectation:
             )
         if background is not None:
             return cls(background, s)
-        lost = ~np.isfinite(b)
+        lost = ~np.isfinite(b) | (counts < least_counts)
         if lost.any():
-            if undetermined == "error" or (~lost).sum() < 2:
+            if not (lost & used).any():
+                return cls(np.where(lost, 1.0, b), s)
+            if undetermined == "error" or (~lost & used).sum() < 2:
                 raise ValueError(
-                    f"{where}: nothing was counted in bins {bins(lost)} or nearly so: their scans "
+                    f"{where}: nothing was counted in bins {bins(lost)} or too little: their scans "
                     "don't know the expected background. Give it, background=..., or take "
                     "undetermined='power_law', for which two other bins must know theirs."
                 )
-            b = np.where(lost, s * _power_law(np.sqrt(edges[:-1] * edges[1:]), b / s, lost), b)
+            energy = np.sqrt(edges[:-1] * edges[1:])
+            smooth = local_power_law(energy, b / s, np.where(used, s, 0), np.where(used, counts, 0))
+            b = np.where(lost, s * smooth, b)
         return cls(b, s)
 
     @property
@@ -306,17 +328,6 @@ class _Content:
 def _fit_scans(norm, stat):
     rows = [fit_poisson_shape(x, y) for x, y in zip(norm.values, stat.values, strict=True)]
     return tuple(np.array(column) for column in zip(*rows, strict=True))
-
-
-def _power_law(energy, ratio, lost):
-    """Ratios at the energies that lost theirs, from the four nearest others."""
-    x, y = np.log(energy), np.log(np.where(lost, 1.0, ratio))
-    out = np.array(ratio)
-    known = np.flatnonzero(~lost)
-    for i in np.flatnonzero(lost):
-        near = known[np.argsort(np.abs(x[known] - x[i]), kind="stable")[:4]]
-        out[i] = np.exp(np.polynomial.Polynomial.fit(x[near], y[near], 1)(x[i]))
-    return out
 
 
 def _positive(name, values):

@@ -6,8 +6,9 @@ from gammapy.datasets import Dataset, Datasets, MapDataset
 from dmgammapy.datasets import SEDLikelihoodDataset, find_source
 
 from ._simulators import make_simulator
-from ._streams import check_count
-from ._truth import Signal, copy_models, draw_jfactors, observed_models
+from ._streams import check_count, dataset_keys
+from ._truth import Signal, copy_models, draw_jfactors, observed_models, true_jfactor
+from .expectation import LEAST_COUNTS, TOLERANCE
 
 __all__ = ["Simulation", "SimulatedDatasetMaker"]
 
@@ -51,8 +52,10 @@ class SimulatedDatasetMaker:
 
     **Seeds.** Each stream belongs to (seed, target, dataset, realisation), see `random_stream`;
     the order and choice of datasets and realisations and the number of processes don't matter.
-    The target is the dark matter model's name. Give datasets names: a random one, as Gammapy's
-    ``from_spectrum_dataset`` gives, makes other streams each time.
+    The target is the dark matter model's name. Random names of datasets, as Gammapy's
+    ``from_spectrum_dataset`` gives, don't count: such datasets go by their kind and energies, and
+    alike ones of a target by their order. Eight characters are taken for a random name unless the
+    target's name is among them.
 
     Parameters
     ----------
@@ -82,6 +85,9 @@ class SimulatedDatasetMaker:
     n_points, delta_stat_max, negative_norm
         Scans of simulated SED likelihoods, see `SEDExpectation.to_dataset`. Default is as in the
         given dataset.
+    undetermined, tolerance, least_counts
+        How the expectation is read off SED likelihoods, see `SEDExpectation.from_dataset`. For
+        those that Fermi-LAT published take ``undetermined="power_law", least_counts=5``.
 
     Raises
     ------
@@ -122,6 +128,9 @@ class SimulatedDatasetMaker:
         n_points=None,
         delta_stat_max=None,
         negative_norm=None,
+        undetermined="error",
+        tolerance=TOLERANCE,
+        least_counts=LEAST_COUNTS,
     ):
         self.seed = check_count("seed", seed)
         self.signal = Signal.from_arguments(mass, channel, sigmav, gamma)
@@ -138,6 +147,11 @@ class SimulatedDatasetMaker:
             "n_points": n_points,
             "delta_stat_max": delta_stat_max,
             "negative_norm": negative_norm,
+        }
+        self.fit_options = {
+            "undetermined": undetermined,
+            "tolerance": tolerance,
+            "least_counts": least_counts,
         }
 
     def run(self, datasets, realisation=0):
@@ -166,6 +180,19 @@ class SimulatedDatasetMaker:
             prior, or negative counts are expected.
         """
         return self.prepare(datasets).run(realisation)
+
+    def asimov(self, datasets):
+        """Make the Asimov data set, see `Simulation.asimov`.
+
+        Parameters
+        ----------
+        datasets : `~gammapy.datasets.Dataset`, `~gammapy.datasets.Datasets` or list
+
+        Returns
+        -------
+        asimov : `~gammapy.datasets.Dataset`, `~gammapy.datasets.Datasets` or list
+        """
+        return self.prepare(datasets).asimov()
 
     def prepare(self, datasets):
         """Compute what is expected, for many realisations.
@@ -221,9 +248,13 @@ class Simulation:
                 )
         self.targets = [find_source([dataset]) for dataset in datasets]
         self._simulators = [
-            make_simulator(maker, dataset, models, target)
-            for dataset, models, target in zip(
-                datasets, copy_models(datasets), self.targets, strict=True
+            make_simulator(maker, *arguments)
+            for arguments in zip(
+                datasets,
+                copy_models(datasets),
+                self.targets,
+                dataset_keys(datasets, self.targets),
+                strict=True,
             )
         ]
 
@@ -233,14 +264,36 @@ class Simulation:
         return [simulator.name for simulator in self._simulators]
 
     def _jfactors(self, simulator, realisation):
+        """True and observed J in one realisation, floats."""
+        true, observed = self._all_jfactors(simulator, [check_count("realisation", realisation)])
+        return float(true[0]), float(observed[0])
+
+    def _all_jfactors(self, simulator, realisations):
         maker = self.maker
         return draw_jfactors(
-            simulator.source,
-            maker.seed,
-            check_count("realisation", realisation),
-            maker.log10_jfactor,
-            maker.redraw_jfactor,
+            simulator.source, maker.seed, realisations, maker.log10_jfactor, maker.redraw_jfactor
         )
+
+    def draws(self, realisations):
+        """Draw counts and J in many realisations, without making datasets.
+
+        They are those of `run`, for engines that need no more.
+
+        Parameters
+        ----------
+        realisations : sequence of int
+
+        Returns
+        -------
+        draws : list of `SimulatedDraws`
+            One for each dataset.
+        """
+        realisations = [check_count("realisation", i) for i in realisations]
+        out = []
+        for simulator in self._simulators:
+            true, observed = self._all_jfactors(simulator, realisations)
+            out.append(simulator.draws(realisations, true, observed))
+        return out
 
     def truth(self, realisation=0):
         """What is true in a realisation.
@@ -272,6 +325,9 @@ class Simulation:
     def counts(self, realisation=0):
         """Draw the counts only, as `~dmgammapy.datasets.CountsLikelihood.with_counts` takes them.
 
+        Of ON/OFF data these are no whole realisation, since ``with_counts`` keeps the given counts
+        OFF: use `run` there.
+
         Parameters
         ----------
         realisation : int
@@ -299,12 +355,40 @@ class Simulation:
         -------
         simulated : `~gammapy.datasets.Dataset`, `~gammapy.datasets.Datasets` or list
         """
+
+        def draw(simulator):
+            true, observed = self._jfactors(simulator, realisation)
+            return simulator.draw(realisation, true), observed
+
+        return self._make(draw)
+
+    def asimov(self):
+        """Make the Asimov data set: what is expected, in the place of what is drawn.
+
+        Counts (ON and OFF) are those expected, which need not be whole numbers, and J_obs is the
+        true J, which is that observed by the given models, or of the maker's ``log10_jfactor`` if
+        that is a dict. So the best fit is the truth (Cowan et al. 2011, EPJC 71, 1554, sec. 3.2).
+
+        Returns
+        -------
+        asimov : `~gammapy.datasets.Dataset`, `~gammapy.datasets.Datasets` or list
+            Like that of `run`.
+        """
+
+        def expect(simulator):
+            true = true_jfactor(simulator.source, self.maker.log10_jfactor)[0]
+            return simulator.expect(true), true
+
+        return self._make(expect)
+
+    def _make(self, counts_and_jfactor):
+        """Make datasets of what a function says of each simulator."""
         out = []
         all_models = copy_models(self._simulators)
         for simulator, models in zip(self._simulators, all_models, strict=True):
-            true, observed = self._jfactors(simulator, realisation)
+            counts, observed = counts_and_jfactor(simulator)
             observed_models(models, simulator.target, observed)
-            out.append(simulator.dataset_of(simulator.draw(realisation, true), models))
+            out.append(simulator.dataset_of(counts, models))
         if self._kind is None:
             return out[0]
         return self._kind(out)

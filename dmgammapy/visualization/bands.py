@@ -243,5 +243,5 @@ def _draw_flagged(ax, masses, limit, status):
     if flagged.any():
         ax.plot(
             masses[flagged], limit[flagged], linestyle="none", marker="o", markersize=7,
-            markerfacecolor="white", color="black", zorder=3, label="Extrapolated",
+            markerfacecolor="white", color="black", zorder=3, label="Extrapolated or approximate",
         )  # fmt: skip

@@ -185,7 +185,7 @@ def plot_limits(curves, thermal_relic=True, published=None, ax=None, mass_unit="
     if flagged_any:
         ax.plot(
             [], [], linestyle="none", marker="o", markersize=7, markerfacecolor="white",
-            color="black", label="Extrapolated",
+            color="black", label="Extrapolated or approximate",
         )  # fmt: skip
     ax.set_xlabel(style.unit_label("Mass", mass_unit))
     bound = "lower limit" if u.Unit(unit).is_equivalent("s") else "upper limit"

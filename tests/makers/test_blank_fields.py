@@ -7,8 +7,8 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from gammapy.catalog import SourceCatalog
 from gammapy.maps import Map, WcsGeom
-from regions import CircleSkyRegion, RectangleSkyRegion
-from scipy.stats import chisquare, kstest
+from regions import CircleSkyRegion, PolygonSkyRegion, RectangleSkyRegion
+from scipy.stats import chisquare, ks_2samp, kstest
 
 from dmgammapy.makers import BlankFieldMaker
 from dmgammapy.targets import Target, Targets
@@ -120,6 +120,21 @@ def test_rectangle():
     offset = got.transform_to(TARGET.position.skyoffset_frame())
     assert np.abs(offset.lon.deg).max() == pytest.approx(3, abs=0.06)
     assert np.abs(offset.lat.deg).max() == pytest.approx(1, abs=0.03)
+
+
+def test_polygon_against_great_circles():
+    corners = SkyCoord([10, 30, 30, 10], [60, 60, 80, 80], unit="deg")
+    got = positions(
+        n_fields=400, seed=1, separation=0 * u.deg, region=PolygonSkyRegion(corners)
+    ).cartesian.xyz.value.T
+    everywhere = np.random.default_rng(4).normal(size=(400_000, 3))
+    everywhere /= np.linalg.norm(everywhere, axis=1)[:, None]
+    edges = corners.cartesian.xyz.value.T
+    normals = np.cross(edges, np.roll(edges, -1, axis=0))
+    assert (got @ normals.T > -1e-9).all()
+    inside = everywhere[(everywhere @ normals.T > 0).all(axis=1)]
+    for axis in range(3):
+        assert ks_2samp(got[:, axis], inside[:, axis]).pvalue > 1e-3
 
 
 def test_circle_stays_with_a_narrower_offset():

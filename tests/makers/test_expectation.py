@@ -3,10 +3,11 @@
 import astropy.units as u
 import numpy as np
 import pytest
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.makers import SEDExpectation
+from dmgammapy.makers._poisson_shape import fit_poisson_shape
 from tests.datasets.sed_helpers import BACKGROUND, COUNTS, EDGES, SIGNAL, poisson_dataset
 
 
@@ -55,10 +56,24 @@ def test_expectation_of_a_known_dataset():
     known = COUNTS > 0
     np.testing.assert_allclose(got.background[known], BACKGROUND[known], rtol=1e-5)
     np.testing.assert_allclose(got.npred, SIGNAL, rtol=1e-6)
-    # b / s of the others: a straight line in the logarithms, by numpy
+    # Poisson regression on a power law around the bin, by scipy; then with the counts that have
+    # a larger b / s than this scaled down
     centre = np.log(np.sqrt(EDGES[:-1] * EDGES[1:]))
-    line = np.polyfit(centre[known], np.log((BACKGROUND / SIGNAL)[known]), 1)
-    assert got.background[2] == pytest.approx(np.exp(np.polyval(line, centre[2])), rel=1e-5)
+
+    def regression(counts, i):
+        x = centre - centre[i]
+        weight = np.exp(-0.5 * (x / 1.5) ** 2) + 0.02
+
+        def cost(line):
+            mean = np.exp(line[0] + line[1] * x) * SIGNAL
+            return (weight * (mean - counts * np.log(mean))).sum()
+
+        return np.exp(minimize(cost, [0, 0], method="BFGS", options={"gtol": 1e-10}).x[0])
+
+    first = np.array([regression(COUNTS, i) for i in range(4)])
+    share = np.minimum(first / (BACKGROUND / SIGNAL), 1)
+    expected = regression(COUNTS * share**2, 2)
+    assert got.background[2] / got.npred[2] == pytest.approx(expected, rel=1e-4)
 
 
 def test_known_background_is_taken():
@@ -127,8 +142,71 @@ def test_bad_input():
         SEDExpectation.from_dataset(poisson_dataset(), background=[1.0, 2.0])
 
 
-def test_public_likelihoods_of_real_dwarfs_are_refused(test_data):
-    # counts spread over pixels and profiled backgrounds are no single Poisson experiment
-    path = next((test_data / "fermi_dsphs_2015").rglob("like_draco.txt"))
-    with pytest.raises(ValueError, match="don't have the shape of a Poisson likelihood"):
-        SEDExpectation.from_dataset(SEDLikelihoodDataset.read(path), undetermined="power_law")
+def test_public_likelihoods_of_real_dwarfs(test_data):
+    # maps, not one Poisson experiment per bin: around the minimum they are alike nevertheless
+    paths = sorted((test_data / "fermi_dsphs_2015").glob("like_*.txt"))
+    assert len(paths) == 15
+    ratios = []
+    for path in paths:
+        dataset = SEDLikelihoodDataset.read(path)
+        with pytest.raises(ValueError, match="their scans don't know the expected background"):
+            SEDExpectation.from_dataset(dataset)
+        scans = zip(dataset.norm_scan, dataset.stat_scan, strict=True)
+        fits = [fit_poisson_shape(*scan) for scan in scans]
+        background, npred, counts, misfit = np.array(fits).T
+        assert misfit.max() < 0.04
+        effective = SEDExpectation(np.where(counts > 0, background, 1), npred)
+        again = effective.to_dataset(dataset, counts, n_points=60, delta_stat_max=20)
+        ratios.append(again.norm_ul() / dataset.norm_ul())
+        got = SEDExpectation.from_dataset(dataset, undetermined="power_law", least_counts=5)
+        # b / s [MeV cm-2 s-1] of a dwarf at high latitudes falls, and stays in bounds
+        flux = got.background / got.npred * dataset.ref_eflux.to_value("MeV cm-2 s-1")
+        assert 2e-7 < flux[0] < 1e-6
+        assert flux[10:].max() < 5e-7
+        assert got.background[20:].max() < 0.5
+    # 95 % limits of the single bins
+    assert abs(np.median(ratios) - 1) < 1e-3
+    assert np.abs(np.array(ratios) - 1).max() < 0.03
+
+
+def test_pixels_near_the_source_make_the_effective_background():
+    # 20 noise-equivalent areas of a Gaussian PSF, photons at random: b is that of one such area
+    random = np.random.default_rng(5)
+    background, npred = 60.0, 40.0
+    norm = np.append(0, np.geomspace(1e-3, 50, 40))
+    ratio = []
+    for _ in range(40):
+        area = 20 * random.random(random.poisson(20 * background))  # 4 pi sigma^2
+        weight = 2 * npred / background * np.exp(-2 * area)
+        stat = 2 * (npred * norm - np.log1p(np.outer(norm, weight)).sum(axis=1))
+        b, s, *_ = fit_poisson_shape(norm, stat - stat.min())
+        ratio.append(b / s / (background / npred))
+    assert abs(np.mean(ratio) - 1) < 0.2
+
+
+def test_masked_bins_need_not_be_known():
+    dataset = poisson_dataset(mask_safe=np.array([True, True, False, True]))
+    got = SEDExpectation.from_dataset(dataset)
+    np.testing.assert_allclose(got.background[[0, 1, 3]], BACKGROUND[[0, 1, 3]], rtol=1e-5)
+    assert got.background[2] == 1
+
+
+def test_few_counts_may_be_too_few():
+    dataset = poisson_dataset(mask_safe=np.array([True, True, False, True]))
+    with pytest.raises(ValueError, match="in bins 2 .*, 3 .* or too little"):
+        SEDExpectation.from_dataset(dataset, least_counts=2)
+
+
+@pytest.mark.parametrize("counts", [3e-5, 0.04, 0.98, 2.5])
+def test_scans_of_expected_counts_reach_below_zero(counts):
+    # the Asimov data set: few counts, not whole, on a background as small or larger
+    for background, delta in ((counts, 9.0), (40 * counts, 2.0), (0.3 * counts, 60.0)):
+        norm, stat = SEDExpectation([background], [0.7]).scan([counts], 31, delta, True)
+        assert (np.diff(norm[0]) > 0).all()
+        assert 0.0 in norm[0]
+        mean = background + 0.7 * norm[0]
+        assert (mean > 0).all()
+        expected = 2 * (mean - counts - counts * np.log(mean / counts))
+        np.testing.assert_allclose(stat[0], expected, atol=1e-6, rtol=1e-6)
+        # down to the rise, or to where a billionth of the background is expected
+        assert stat[0, 0] == pytest.approx(delta, rel=1e-6) or mean[0] < 2e-9 * background

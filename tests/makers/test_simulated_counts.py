@@ -187,3 +187,45 @@ def test_templates_of_other_sources_are_not_copied():
     npred = copied.npred_signal().data[dataset.mask.data].sum()
     assert npred > 0
     assert simulation.truth()["npred"][0] - before == pytest.approx(npred, rel=1e-4)
+
+
+def test_random_names_of_gammapy_do_not_matter():
+    def draw():
+        dataset = counts_helpers.on_off_dataset()
+        return dataset.name, SimulatedDatasetMaker(6).run(dataset, 3)
+
+    (one, first), (two, second) = draw(), draw()
+    assert one != two
+    assert np.array_equal(first.counts.data, second.counts.data)
+    assert np.array_equal(first.counts_off.data, second.counts_off.data)
+
+
+def test_bins_without_off_acceptance():
+    # Gammapy's alpha is 1.8e308 there: all that is not signal is background
+    dataset = on_off_dataset()
+    dataset.acceptance_off.data[3] = 0
+    dataset.counts_off.data[3] = 0
+    simulation = SimulatedDatasetMaker(1).prepare(dataset)
+    on, off = (dataset.counts.data, dataset.counts_off.data)
+    expected = (on + off).sum() / 6 + on[3].sum() * (1 - 1 / 6)
+    assert simulation.truth()["npred"][0] == pytest.approx(expected, rel=1e-6)
+    assert all(simulation.run(i).counts_off.data[3].sum() == 0 for i in range(5))
+
+
+def test_datasets_without_counts():
+    dataset = map_dataset(width=0.8)
+    expected = SimulatedDatasetMaker(1).run(dataset, 2)
+    dataset.counts = None
+    got = SimulatedDatasetMaker(1).run(dataset, 2)
+    assert np.array_equal(got.counts.data, expected.counts.data)
+    empty = on_off_dataset()
+    empty.counts_off = None
+    with pytest.raises(ValueError, match="'onoff' has no counts ON and OFF to take its background"):
+        SimulatedDatasetMaker(1).run(empty)
+
+
+def test_draws_of_counts_know_j_only():
+    simulation = SimulatedDatasetMaker(1).prepare(map_dataset(width=0.8))
+    draws = simulation.draws(range(3))[0]
+    assert draws.counts is draws.expectation is None
+    assert draws.log10_jfactor_obs[2] == simulation.truth(2)["log10_jfactor_obs"][0]

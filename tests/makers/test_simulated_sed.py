@@ -14,7 +14,7 @@ from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import CastroEstimator, StackedDMLikelihood
 from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
 from dmgammapy.modeling import JFactorPrior
-from dmgammapy.targets import Target
+from dmgammapy.targets import Target, Targets
 from tests.datasets.sed_helpers import AMPLITUDE, BACKGROUND, SIGNAL, poisson_dataset
 
 EXPECTATION = SEDExpectation(BACKGROUND, SIGNAL)
@@ -312,3 +312,90 @@ def test_decay():
     assert simulation.truth()["npred_signal"][0] == pytest.approx(3 * expected, rel=1e-9)
     prior = simulation.run(1).models[0].spectral_model.dfactor_prior
     assert prior.log10_jfactor == simulation.truth(1)["log10_jfactor_obs"][0] != 17.5
+
+
+def test_draws_are_those_of_run():
+    datasets = [make(instrument="a"), make(instrument="b", width=(0.2, 0.6)), make("other")]
+    simulation = maker(sigmav=1e-23 * u.Unit("cm3 s-1"), log10_jfactor="prior").prepare(datasets)
+    draws = simulation.draws([4, 0, 9])
+    assert [d.name for d in draws] == simulation.names
+    assert [d.target for d in draws] == ["dwarf", "dwarf", "other"]
+    for row, i in enumerate([4, 0, 9]):
+        counts, truth, simulated = simulation.counts(i), simulation.truth(i), simulation.run(i)
+        for k, draw in enumerate(draws):
+            assert np.array_equal(draw.counts[row], counts[k])
+            assert draw.log10_jfactor[row] == truth["log10_jfactor"][k]
+            assert draw.log10_jfactor_obs[row] == observed(simulated[k])
+            assert draw.mean[row].sum() == pytest.approx(truth["npred"][k], rel=1e-12)
+            signal = (draw.norm[row] * draw.expectation.npred).sum()
+            assert signal == pytest.approx(truth["npred_signal"][k], rel=1e-12)
+    assert simulation.draws([])[0].counts.shape == (0, 4)
+    with pytest.raises(ValueError, match="realisation must be an integer"):
+        simulation.draws([-1])
+
+
+@pytest.mark.parametrize("width", [0.3, (0.2, 0.5), "table"])
+def test_observed_j_has_the_density_of_the_likelihood(width):
+    # -2 ln L = stat(log10 J_true - log10 J_obs) as a function of J_obs, integrated by numpy
+    dataset = make(width=width if width != "table" else 0.3)
+    if width == "table":
+        grid = np.linspace(17.0, 20.0, 61)
+        stat = np.where(grid > 18.8, (grid - 18.8) / 0.6, (grid - 18.8) / 0.2) ** 2
+        dataset.models[0].spectral_model.jfactor_prior = JFactorPrior.from_table(grid, stat=stat)
+    prior = dataset.models[0].spectral_model.jfactor_prior
+    drawn = maker(log10_jfactor={"dwarf": 18.5}).prepare(dataset).draws(range(2000))[0]
+    assert (drawn.log10_jfactor == 18.5).all()
+    j = np.linspace(15, 21, 6001)
+    cumulative = np.cumsum(np.exp(-prior.stat(18.5 - j) / 2))
+    cumulative /= cumulative[-1]
+    assert kstest(drawn.log10_jfactor_obs, lambda x: np.interp(x, j, cumulative)).pvalue > 1e-3
+
+
+def test_fixed_j_stays():
+    target = Target("dwarf", log10_jfactor=18.8, log10_jfactor_err=0.0)
+    dataset = poisson_dataset("dwarf", models=target.to_models("100 GeV", "b"))
+    drawn = maker(log10_jfactor="prior").prepare(dataset).draws(range(5))[0]
+    assert (drawn.log10_jfactor == 18.8).all()
+    assert (drawn.log10_jfactor_obs == 18.8).all()
+
+
+def test_random_names_do_not_matter():
+    def counts(names):
+        datasets = [poisson_dataset(name, models=make().models) for name in names]
+        simulation = SimulatedDatasetMaker(3, expectations={"dwarf": EXPECTATION}).prepare(datasets)
+        return np.array([d.counts for d in simulation.draws(range(20))])
+
+    # as Gammapy invents them
+    one, two = counts(["aZ3_-x09", "Qw8kfEoP"]), counts(["bbbbbbbb", "UUUUUUUU"])
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one[0], one[1])
+    assert np.array_equal(one, counts([None, None]))
+    # names that somebody gave do
+    assert not np.array_equal(counts(["lat"]), counts(["magic"]))
+    assert not np.array_equal(counts(["dwarf-ve"]), counts(["dwarf-ma"]))
+
+
+def test_masked_bins_are_kept():
+    mask = np.array([True, False, True, True])
+    dataset = make(mask_safe=mask)
+    simulation = maker().prepare(dataset)
+    assert np.array_equal(simulation.run().mask_safe, mask)
+    assert simulation.truth()["npred"][0] == pytest.approx(BACKGROUND[mask].sum())
+
+
+def test_public_likelihoods_in_one_line(test_data):
+    roster = Targets.read_roster("ackermann2015_dsphs")
+    path = next((test_data / "fermi_dsphs_2015").rglob("like_draco.txt"))
+    dataset = SEDLikelihoodDataset.read(path, models=roster["draco"].to_models("100 GeV", "b"))
+    with pytest.raises(ValueError, match="undetermined='power_law'"):
+        SimulatedDatasetMaker(1).run(dataset)
+    simulation = SimulatedDatasetMaker(
+        1, undetermined="power_law", least_counts=5, delta_stat_max=20
+    ).prepare(dataset)
+    simulated = [simulation.run(i) for i in range(30)]
+    # limits of the ten lowest bins scatter around those of the data
+    ratio = np.median([one.norm_ul() for one in simulated], axis=0) / dataset.norm_ul()
+    assert 0.7 < np.median(ratio[:10]) < 1.4
+    ts = np.array([one.ts for one in simulated])
+    # half a chi2 where counts are many: above 1 with a probability of 0.16
+    assert abs((ts[:, :4] > 1).mean() - 0.16) < 4 * np.sqrt(0.16 * 0.84 / 120)

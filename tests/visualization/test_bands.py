@@ -90,7 +90,7 @@ def test_gaps_and_single_masses():
 
 def test_extrapolated_limits_are_marked():
     ax = plot_limit_bands(MASS, MEDIAN, status=[0, 0, 1, 0, 2], thermal_relic=False)
-    flagged = drawn(ax, "Extrapolated")
+    flagged = drawn(ax, "Extrapolated or approximate")
     np.testing.assert_allclose(flagged.get_xdata(), [100, 1000])
     assert flagged.get_markerfacecolor() == "white"
     assert "Thermal relic" not in ax.get_legend_handles_labels()[1]

@@ -125,10 +125,12 @@ class TestLimits:
             if str(line.get_markerfacecolor()) == "white" and len(line.get_xdata())
         ]
         np.testing.assert_allclose(marked.get_xydata(), [[1000, 2e-25]])
-        assert labels_of(ax) == ["b", "Thermal relic", "Extrapolated"]
+        assert labels_of(ax) == ["b", "Thermal relic", "Extrapolated or approximate"]
 
     def test_nothing_flagged(self):
-        assert "Extrapolated" not in labels_of(plot_limits({"b": (MASS, LIMIT, [0, 0, 0])}))
+        assert "Extrapolated or approximate" not in labels_of(
+            plot_limits({"b": (MASS, LIMIT, [0, 0, 0])})
+        )
 
     def test_thermal_relic(self):
         line = line_of(plot_limits({"b": (MASS, LIMIT)}), "Thermal relic")

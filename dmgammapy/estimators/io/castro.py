@@ -8,13 +8,16 @@ PRIMARY      ``HDUCLASS = DMGAMMAPY``, ``HDUCLAS1 = CASTROMAPS``, ``HDUVERS``, `
 AXIS_NORM    nodes of the norm axis, one per row
 AXIS_MASS    nodes of the mass axis, with unit
 AXIS_CHANNEL labels of the channel axis
-AXIS_...     any further axes, from `CastroMaps.from_stack`
+AXIS_...     any further axes, from `CastroMaps.from_stack`; ``AXIS_NORM_NEGATIVE``, the last,
+             if there are negative signals
 META         one row with one text: the metadata as JSON
-others       an image per quantity, ``STAT_SCAN`` (..., channel, mass, norm) and the rest
-             (..., channel, mass), ``BUNIT`` its unit
+others       an image per quantity, ``STAT_SCAN`` (..., channel, mass, norm),
+             ``STAT_SCAN_NEGATIVE`` (..., channel, mass, norm_negative; NaN in rows without) and
+             the rest (..., channel, mass), ``BUNIT`` its unit
 ============ ==========================================================================
 
-Every HDU has ``CHECKSUM`` and ``DATASUM``; they are verified by the reader.
+Without ``STAT_SCAN``, as in ensembles, there is no ``AXIS_NORM``. Every HDU has ``CHECKSUM`` and
+``DATASUM``; they are verified by the reader.
 """
 
 import json
@@ -24,7 +27,7 @@ import numpy as np
 from astropy.io import fits
 from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
 
-from ..castro_maps import ALL_QUANTITIES, REQUIRED, STRENGTH_UNITS, CastroMaps
+from ..castro_maps import ALL_QUANTITIES, REQUIRED, SCAN_AXES, STRENGTH_UNITS, CastroMaps
 from ..limits import LimitStatus
 from ..metadata import CastroMetaData
 from ._files import parse_unit
@@ -34,7 +37,8 @@ __all__ = ["DESCRIPTION", "from_hdulist", "identify", "read", "to_hdulist", "wri
 DESCRIPTION = "dmgammapy castro maps, FITS (PRIMARY: HDUCLAS1 = CASTROMAPS)"
 VERSION = 1
 AXIS_PREFIX = "AXIS_"
-AXIS_HDUS = ("AXIS_NORM", "AXIS_MASS", "AXIS_CHANNEL")
+AXIS_HDUS = ("AXIS_MASS", "AXIS_CHANNEL")
+NEGATIVE_AXIS = "norm_negative"
 IMAGE_DTYPES = ("uint8", "int16", "int32", "int64", "float32", "float64")
 
 
@@ -119,7 +123,10 @@ def to_hdulist(castro):
         if value and value.isascii() and value.isprintable():
             header[keyword] = value.strip()
     hdus = [fits.PrimaryHDU(header=header)]
-    for position, axis in enumerate(data["stat_scan"].geom.axes):
+    axes = list(data["stat_scan" if "stat_scan" in data else "reference"].geom.axes)
+    if "stat_scan_negative" in data:
+        axes.append(data["stat_scan_negative"].geom.axes[NEGATIVE_AXIS])
+    for position, axis in enumerate(axes):
         hdus.append(_axis_to_hdu(axis, position))
     hdus.append(_meta_to_hdu(meta))
     for name, m in data.items():
@@ -240,7 +247,9 @@ def from_hdulist(hdulist, origin="HDUList"):
         if hdu.name in by_name:
             raise ValueError(f"{origin}: the HDU {hdu.name} comes twice; were two files joined?")
         by_name[hdu.name] = hdu
-    needed = [*AXIS_HDUS, "META", *(name.upper() for name in REQUIRED), "STATUS"]
+    needed = [*AXIS_HDUS, "META", *(name.upper() for name in REQUIRED)]
+    if "AXIS_NORM" in by_name or "STAT_SCAN" in by_name:
+        needed += ["AXIS_NORM", "STAT_SCAN", "STATUS"]
     missing = [name for name in needed if name not in by_name]
     if missing:
         raise ValueError(
@@ -253,13 +262,18 @@ def from_hdulist(hdulist, origin="HDUList"):
         raise ValueError(f"{origin}: unknown HDU {', '.join(unknown)}; remove or rename it.")
     data = {}
     for name, hdu in by_name.items():
-        own = axes if name == "STAT_SCAN" else axes[1:]
-        data[name.lower()] = _read_map(hdu, own, f"{origin}, HDU {name}")
+        data[name.lower()] = _read_map(hdu, _own_axes(name, axes), f"{origin}, HDU {name}")
     _check_values(data, meta, origin)
     try:
         return CastroMaps(data, meta)
     except ValueError as error:
         raise ValueError(f"{origin}: {error}") from None
+
+
+def _own_axes(quantity, axes):
+    """Axes of a quantity among those of the file."""
+    scan = SCAN_AXES.get(quantity.lower())
+    return [axis for axis in axes if axis.name == scan or axis.name not in SCAN_AXES.values()]
 
 
 def _read_axes(by_name, origin):
@@ -278,10 +292,17 @@ def _read_axes(by_name, origin):
                 "missing or were renamed."
             )
         axes.append(_read_axis(hdu, where))
-    found = [axis.name for axis in axes[:3]]
-    if found != ["norm", "mass", "channel"]:
+    n_norm = int("AXIS_NORM" in names)
+    found = [axis.name for axis in axes[: n_norm + 2]]
+    if found != ["norm", "mass", "channel"][1 - n_norm :]:
         raise ValueError(f"{origin}: the first axes are {found}, expected norm, mass, channel.")
-    masses = axes[1]
+    if ("AXIS_NORM_NEGATIVE" in names) != ("STAT_SCAN_NEGATIVE" in by_name):
+        raise ValueError(
+            f"{origin}: AXIS_NORM_NEGATIVE and STAT_SCAN_NEGATIVE need each other; one is missing."
+        )
+    if "AXIS_NORM_NEGATIVE" in names:  # in the quantity it is the first
+        axes.insert(0, axes.pop([axis.name for axis in axes].index(NEGATIVE_AXIS)))
+    masses = next(axis for axis in axes if axis.name == "mass")
     if not masses.unit.is_equivalent("GeV"):
         raise ValueError(
             f"{origin}, HDU AXIS_MASS: the unit is {masses.unit}, expected one of energy."
@@ -370,18 +391,27 @@ def _read_map(hdu, axes, where):
 def _check_values(data, meta, where):
     """What every reader of the file relies on."""
     expected = STRENGTH_UNITS[meta.process]
+    references = [name for name in ("reference", "reference_negative") if name in data]
     for name, m in data.items():
-        wanted = expected if name == "reference" else u.dimensionless_unscaled
+        wanted = expected if name in references else u.dimensionless_unscaled
         if not m.unit.is_equivalent(wanted):
             raise ValueError(
                 f"{where}, {name}: the unit is {str(m.unit)!r}, expected "
                 f"{str(wanted) or 'none'!r} for {meta.process}."
             )
-    if not np.isfinite(data["stat_scan"].data).all():
+    if "stat_scan" in data and not np.isfinite(data["stat_scan"].data).all():
         raise ValueError(f"{where}, stat_scan: the likelihood must be finite everywhere.")
-    reference = data["reference"].data
-    if not (np.isfinite(reference) & (reference > 0)).all():
-        raise ValueError(f"{where}, reference: the reference strengths must be positive.")
+    if "stat_scan_negative" in data:
+        scan = data["stat_scan_negative"].data[..., 0, 0]
+        if (np.isinf(scan) | (np.isnan(scan) != np.isnan(scan[..., :1]))).any():
+            raise ValueError(
+                f"{where}, stat_scan_negative: the likelihood of each mass and channel must be "
+                "finite, or NaN throughout."
+            )
+    for name in references:
+        reference = data[name].data
+        if not (np.isfinite(reference) & (reference > 0)).all():
+            raise ValueError(f"{where}, {name}: the reference strengths must be positive.")
     if "status" in data:
         codes = [int(code) for code in LimitStatus]
         if not np.isin(data["status"].data, codes).all():

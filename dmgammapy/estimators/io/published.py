@@ -303,7 +303,8 @@ def write_published_limits(castro, path, channel=None, overwrite=False, **meta):
         channel = canonical_channel(channel)
     castro = castro.slice_by_coord({"channel": channel})
     status = castro["status"].data.ravel()
-    found = (status == LimitStatus.FOUND) | (status == LimitStatus.EXTRAPOLATED)
+    without = (LimitStatus.GRID_EDGE, LimitStatus.NO_INFORMATION)
+    found = ~np.isin(status, without)
     if not found.any():
         raise ValueError(f"{path}: no mass has a limit in the channel {channel}.")
     decay = castro.process == "decay"
@@ -336,6 +337,7 @@ def _published_meta(castro, channel, status, given):
     for key, codes in (
         ("masses_without_limit", (LimitStatus.GRID_EDGE, LimitStatus.NO_INFORMATION)),
         ("masses_extrapolated", (LimitStatus.EXTRAPOLATED,)),
+        ("masses_approximate", (LimitStatus.APPROXIMATE,)),
     ):
         picked = [
             f"{m:g} GeV ({LimitStatus(int(s)).name.lower()})"

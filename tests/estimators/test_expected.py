@@ -1,0 +1,385 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import brentq
+from scipy.stats import norm, poisson
+
+from dmgammapy.estimators import (
+    CastroEstimator,
+    CastroMaps,
+    ExpectedLimitsEstimator,
+    LimitStatus,
+    StackedDMLikelihood,
+)
+from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
+
+from .ensemble_helpers import counts_per_sigmav, make_sed
+
+
+@pytest.fixture
+def castro():
+    return CastroEstimator([50, 500] * u.GeV, ["b", "tau"])
+
+
+@pytest.fixture
+def pair():
+    """Two targets with uncertain J."""
+    made = [
+        make_sed("near", [40.0, 3.0], [4.0, 1.0], 19.2, 0.3),
+        make_sed("far", [15.0, 0.6], [4.0, 1.0], 18.6, 0.2),
+    ]
+    return [d for d, _ in made], {d.name: e for d, e in made}
+
+
+def one_bin(background, npred=4.0, width=None, **kwargs):
+    dataset, expectation = make_sed("one", [background], [npred], width=width, **kwargs)
+    maker = SimulatedDatasetMaker(
+        seed=3, expectations={"one": expectation}, redraw_jfactor=width is not None
+    )
+    return dataset, maker, counts_per_sigmav([npred], 50.0, "b").item()
+
+
+def profile_limit(n, b):
+    """Signal counts at which the likelihood of n counts over b has risen by 2.7055."""
+    best = max(n - b, 0.0)
+
+    def stat(s):
+        return 2 * (s + b) - 2 * n * np.log(s + b)
+
+    return brentq(lambda s: stat(s) - stat(best) - 2.7055434541, best, best + 20 + 10 * n**0.5)
+
+
+# ---- toys ----------------------------------------------------------------------------------------
+
+
+def test_limits_of_counts_are_those_of_their_poisson_likelihood():
+    dataset, maker, per_sigmav = one_bin(2.5)
+    estimator = ExpectedLimitsEstimator(
+        CastroEstimator([50] * u.GeV, ["b"]), maker, n_realisations=60, stack={"method": "fixed"}
+    )
+    ensemble = estimator.simulate(dataset)
+    counts = maker.prepare([dataset]).draws(range(60))[0].counts[:, 0]
+    expected = [profile_limit(n, 2.5) / per_sigmav for n in counts]
+    assert_allclose(ensemble.sigmav_ul.data.ravel(), expected, rtol=2e-5)
+    best = np.maximum(counts - 2.5, 0)
+    assert_allclose(ensemble.sigmav.data.ravel(), best / per_sigmav, rtol=1e-4, atol=1e-32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ts = 2 * (counts * np.log(counts / 2.5) - best)
+    assert_allclose(ensemble.ts.data.ravel(), np.where(counts > 2.5, ts, 0), atol=1e-5)
+    assert counts.std() > 1
+
+
+@pytest.mark.parametrize("method", ["profile", "marginal", "fixed"])
+def test_engines_agree(pair, castro, method):
+    datasets, expectations = pair
+    maker = SimulatedDatasetMaker(
+        seed=5, expectations=expectations, sigmav=2e-26 * u.Unit("cm3 s-1"), mass=50 * u.GeV,
+        channel="b",
+    )  # fmt: skip
+    results = [
+        ExpectedLimitsEstimator(castro, maker, stack={"method": method}, engine=engine).simulate(
+            datasets, realisations=[0, 3, 26], per_target=True
+        )
+        for engine in ("fast", "datasets")
+    ]
+    assert list(results[0]) == ["stack", "near", "far"]
+    for name in results[0]:
+        fast, slow = (r[name] for r in results)
+        assert_allclose(fast.sigmav_ul.data, slow.sigmav_ul.data, rtol=5e-5)
+        assert_allclose(fast.ts.data, slow.ts.data, atol=5e-5)
+        assert_allclose(fast.sigmav.data, slow.sigmav.data, rtol=2e-3, atol=1e-30)
+    assert fast.ts.data.max() > 1
+
+
+def test_a_realisation_does_not_depend_on_the_others(pair, castro):
+    datasets, expectations = pair
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    estimator = ExpectedLimitsEstimator(castro, maker)
+    some = estimator.simulate(datasets, realisations=[40, 7])
+    all_of_them = estimator.simulate(datasets, realisations=range(41))
+    index = {"realisation": [40, 7]}
+    assert np.array_equal(some["norm_ul"].data, all_of_them.slice_by_idx(index)["norm_ul"].data)
+
+
+def test_results_do_not_depend_on_the_number_of_processes(pair, castro):
+    datasets, expectations = pair
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    one, two = (
+        ExpectedLimitsEstimator(castro, maker, n_realisations=60, n_jobs=n).simulate(datasets)
+        for n in (1, 2)
+    )
+    for name in one.available_quantities:
+        assert np.array_equal(one[name].data, two[name].data, equal_nan=True)
+
+
+def test_jfactors_are_measured_anew(castro):
+    """With hardly any fluctuation of counts limits scatter as 1 / J_obs."""
+    dataset, maker, _ = one_bin(1e8, width=0.3)
+    estimator = ExpectedLimitsEstimator(
+        CastroEstimator([50] * u.GeV, ["b"]), maker, n_realisations=40, stack={"method": "fixed"}
+    )
+    limits = estimator.simulate(dataset).sigmav_ul.data.ravel()
+    draws = maker.prepare([dataset]).draws(range(40))[0]
+    n_sigma = (draws.counts[:, 0] - 1e8) / 1e4
+    expected = n_sigma + np.sqrt(np.minimum(n_sigma, 0) ** 2 + 2.7055)
+    ratio = limits * 10 ** (draws.log10_jfactor_obs - 19.0) / expected
+    assert_allclose(ratio, ratio[0], rtol=1e-3)
+    assert np.std(draws.log10_jfactor_obs) == pytest.approx(0.3, rel=0.35)
+
+
+def test_tables_on_disk(pair, castro, tmp_path):
+    """Simulated tables read from files equal the data sets they were made of."""
+    datasets, expectations = pair
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    estimator = ExpectedLimitsEstimator(castro, maker, n_realisations=3, engine="datasets")
+    paths = []
+    for i in range(3):
+        path = tmp_path / f"far_{i}.fits"
+        castro.run(maker.prepare(datasets).run(i)[1]).write(path)
+        paths.append(path)
+    mixed = estimator.simulate(datasets[:1], tables={"far": paths})
+    limits = estimator.simulate(datasets).sigmav_ul.data
+    assert_allclose(mixed.sigmav_ul.data, limits, rtol=1e-13)  # references differ
+    with pytest.raises(ValueError, match="'far'.*2 realisations, 3 are needed"):
+        estimator.simulate(datasets[:1], tables={"far": paths[:2]})
+    with pytest.raises(ValueError, match="no Asimov data"):
+        estimator.asimov(datasets[:1], tables={"far": paths})
+
+
+def test_decay(castro):
+    dataset, expectation = make_sed("one", [9.0, 2.0], [4.0, 1.0], width=0.1, process="decay")
+    maker = SimulatedDatasetMaker(seed=1, expectations={"one": expectation})
+    decay = CastroEstimator([200, 900] * u.GeV, ["b"], process="decay")
+    bands = ExpectedLimitsEstimator(decay, maker, n_realisations=50).run(dataset)
+    assert bands.tau_ll.unit == "s"
+    assert (np.diff(bands.tau_ll.data[..., 0, 0], axis=0) < 0).all()
+
+
+def test_masses_without_information(pair):
+    datasets, expectations = pair
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    castro = CastroEstimator([20, 100] * u.GeV, ["b", "W"])
+    bands = ExpectedLimitsEstimator(castro, maker, n_realisations=30).run(datasets)
+    status = bands.status.data[..., 0, 0]
+    assert (status[:, 1, 0] == LimitStatus.NO_INFORMATION).all()
+    assert np.isnan(bands.norm_ul.data[:, 1, 0]).all()
+    assert (status[:, 0] == LimitStatus.FOUND).all()
+
+
+# ---- Asimov data ---------------------------------------------------------------------------------
+
+
+def test_asimov_bands_of_many_counts():
+    """Of a Gaussian: limits are sigma (N + z), with the minimum at zero sigma sqrt(N2 + z2) + N."""
+    background = 1e6
+    dataset, maker, per_sigmav = one_bin(background)
+    estimator = ExpectedLimitsEstimator(
+        CastroEstimator([50] * u.GeV, ["b"]), maker, method="asimov",
+        quantiles=norm.cdf([-1, 0, 1]),
+        stack={"method": "fixed"},
+    )  # fmt: skip
+    limits = estimator.run(dataset).sigmav_ul.data.ravel() * per_sigmav / np.sqrt(background)
+    assert_allclose(limits, [-1 + np.sqrt(1 + 2.7055), 1.6449, 2.6449], rtol=2e-3)
+    estimator.limit_method = "cls"
+    limits = estimator.run(dataset).sigmav_ul.data.ravel() * per_sigmav / np.sqrt(background)
+    assert_allclose(limits, [1.4118, 1.95996, 2.7273], rtol=2e-3)
+    estimator.method, estimator.limit_method, estimator.n_realisations = "toys", "profile", 400
+    limits = estimator.run(dataset).sigmav_ul.data.ravel() * per_sigmav / np.sqrt(background)
+    assert_allclose(limits, [-1 + np.sqrt(1 + 2.7055), 1.6449, 2.6449], rtol=0.09)
+
+
+def test_expected_limits_need_asimov_data(pair, castro):
+    datasets, expectations = pair
+    maker = SimulatedDatasetMaker(
+        seed=5, expectations=expectations, sigmav=2e-25 * u.Unit("cm3 s-1"), mass=50 * u.GeV,
+        channel="b",
+    )  # fmt: skip
+    result = CastroEstimator([50] * u.GeV, ["b"]).run(maker.run(datasets)[0])
+    with pytest.raises(ValueError, match="not the Asimov data"):
+        result.expected_limits()
+    # a signal of the maker is not in the Asimov data of the estimator
+    assert ExpectedLimitsEstimator(castro, maker).asimov(datasets).ts.data.max() < 1e-6
+
+
+def test_discovery_reach():
+    background = 3.7
+    dataset, maker, per_sigmav = one_bin(background, width=0.4)
+    castro = CastroEstimator([50] * u.GeV, ["b"])
+    for engine in ("fast", "datasets"):
+        estimator = ExpectedLimitsEstimator(castro, maker, engine=engine)
+        reach = estimator.discovery_reach(dataset, ts=16.0)
+        signal = brentq(
+            lambda s: 2 * ((background + s) * np.log1p(s / background) - s) - 16, 0.1, 100
+        )
+        assert reach.unit == "cm3 s-1"
+        assert_allclose(reach.data.ravel() * per_sigmav, signal, rtol=1e-4)
+
+
+def test_required_exposure():
+    dataset, maker, per_sigmav = one_bin(3.7, width=0.4)
+    castro = CastroEstimator([50] * u.GeV, ["b"])
+    estimator = ExpectedLimitsEstimator(castro, maker, method="asimov")
+    strength = 0.4 * estimator.sensitivity(dataset).quantity.item()
+    factor = estimator.required_exposure(dataset, strength).item()
+    more, maker, _ = one_bin(3.7 * factor, npred=4.0 * factor, width=0.4)
+    again = ExpectedLimitsEstimator(castro, maker, method="asimov").sensitivity(more)
+    assert_allclose(again.data.ravel(), strength.value, rtol=2e-4)
+    factor = estimator.required_exposure(dataset, strength, ts=25).item()
+    more, maker, _ = one_bin(3.7 * factor, npred=4.0 * factor, width=0.4)
+    reach = ExpectedLimitsEstimator(castro, maker).discovery_reach(more)
+    assert_allclose(reach.data.ravel(), strength.value, rtol=2e-4)
+    # J is uncertain by a factor 2.5, the limit can't be better than the flux is known
+    with pytest.raises(ValueError, match="positive and finite"):
+        estimator.required_exposure(dataset, 0 * u.Unit("cm3 s-1"))
+
+
+# ---- toys for limits -----------------------------------------------------------------------------
+
+
+def exact_tails(n_obs, b, s):
+    """Chance of a test statistic as large as observed, with and without signal, by summing."""
+
+    def q(n):
+        best = max(n - b, 0.0)
+        if best > s:
+            return 0.0
+        stat = [2 * (x + b) - 2 * n * np.log(x + b) for x in (s, best)]
+        return stat[0] - stat[1]
+
+    n = np.arange(200)
+    at_least = np.array([q(k) >= q(n_obs) - 1e-9 for k in n])
+    return tuple(poisson.pmf(n, b + signal)[at_least].sum() for signal in (s, 0.0))
+
+
+def test_limit_toys_of_one_bin():
+    b, signal = 3.2, np.array([2.0, 5.0])
+    dataset, maker, per_sigmav = one_bin(b)
+    estimator = ExpectedLimitsEstimator(
+        CastroEstimator([50] * u.GeV, ["b"]), maker, stack={"method": "fixed"}
+    )
+    toys = estimator.limit_toys(dataset, signal / per_sigmav * u.Unit("cm3 s-1"), n_toys=2000)
+    assert toys.n_toys == 2000
+    assert toys.strengths.shape == (1, 1, 2)
+    for k, s in enumerate(signal):
+        for n in (1, 3, 6):
+            best = max(n - b, 0.0)
+            observed = 0.0
+            if best <= s:
+                observed = 2 * (s - best) - (2 * n * np.log((s + b) / (best + b)))
+            exact = exact_tails(n, b, s)
+            for values, p in zip((toys.q_signal, toys.q_null), exact, strict=True):
+                found = np.mean(values[0, 0, k] >= observed - 1e-4)
+                assert abs(found - p) < 4 * np.sqrt(max(p * (1 - p), 1e-3) / 2000)
+
+
+def test_limits_from_toys_are_those_of_the_exact_sum():
+    b, n_obs = 3.2, 2
+    dataset, maker, per_sigmav = one_bin(b)
+    castro = CastroEstimator([50] * u.GeV, ["b"])
+    estimator = ExpectedLimitsEstimator(castro, maker, stack={"method": "fixed"})
+    signal = np.linspace(1, 9, 17)
+    toys = estimator.limit_toys(dataset, signal / per_sigmav * u.Unit("cm3 s-1"), n_toys=4000)
+    expectation = SEDExpectation([b], [4.0])
+    data = castro.run(expectation.to_dataset(dataset, [n_obs]))
+
+    def excess(s):
+        clsb, clb = exact_tails(n_obs, b, s)
+        return clsb / clb - 0.05
+
+    limit = data.upper_limit(method="toys", toys=toys).data.item() * per_sigmav
+    assert limit == pytest.approx(brentq(excess, 2, 9), rel=0.04)
+
+
+def test_limit_toys_of_data_sets():
+    """The slow way gives the same distributions."""
+    b, signal = 3.2, np.array([2.0, 5.0])
+    dataset, maker, per_sigmav = one_bin(b)
+    estimator = ExpectedLimitsEstimator(
+        CastroEstimator([50] * u.GeV, ["b"]), maker, stack={"method": "fixed"}, engine="datasets"
+    )
+    strengths = signal / per_sigmav * u.Unit("cm3 s-1")
+    slow = estimator.limit_toys(dataset, strengths, n_toys=60)
+    for values in (slow.q_signal, slow.q_null, slow.t_signal):
+        assert values.shape == (1, 1, 2, 60)
+        assert np.isfinite(values).all()
+    p = exact_tails(3, b, 5.0)[0]
+    observed = 2 * 5 - 6 * np.log(8.2 / 3.2)
+    found = np.mean(slow.q_signal[0, 0, 1] >= observed - 1e-4)
+    assert abs(found - p) < 4 * np.sqrt(p * (1 - p) / 60)
+
+
+def test_strengths_beyond_the_grid():
+    dataset, maker, per_sigmav = one_bin(3.2)
+    estimator = ExpectedLimitsEstimator(
+        CastroEstimator([50] * u.GeV, ["b"]), maker, stack={"method": "fixed"}
+    )
+    with pytest.raises(ValueError, match="beyond the grid"):
+        estimator.limit_toys(dataset, [1e9 / per_sigmav] * u.Unit("cm3 s-1"), n_toys=10)
+    with pytest.raises(ValueError, match="ascend"):
+        estimator.limit_toys(dataset, [2e-26, 1e-26] * u.Unit("cm3 s-1"), n_toys=10)
+
+
+# ---- options -------------------------------------------------------------------------------------
+
+
+def test_errors(pair, castro):
+    datasets, expectations = pair
+    with pytest.raises(ValueError, match="method must be one of"):
+        ExpectedLimitsEstimator(castro, method="bayes")
+    with pytest.raises(ValueError, match="whole number"):
+        ExpectedLimitsEstimator(castro, n_realisations=0)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        ExpectedLimitsEstimator(castro, quantiles=[0.5, 1.5])
+    with pytest.raises(ValueError, match="confidence level"):
+        ExpectedLimitsEstimator(castro, stack={"cl": 0.9})
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    with pytest.raises(ValueError, match="no datasets and no tables"):
+        ExpectedLimitsEstimator(castro, maker).run([])
+    linear = CastroEstimator([50] * u.GeV, ["b"], interpolation="linear")
+    with pytest.raises(ValueError, match="interpolation='linear'"):
+        ExpectedLimitsEstimator(linear, maker, engine="fast").run(datasets)
+    with pytest.raises(ValueError, match="realisations must be numbers"):
+        ExpectedLimitsEstimator(castro, maker).simulate(datasets, realisations=[-1])
+
+
+def test_nothing_of_the_input_is_changed(pair, castro):
+    datasets, expectations = pair
+    before = [(d.norm_scan.copy(), d.models[0].parameters["log10_jfactor"].value) for d in datasets]
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    ExpectedLimitsEstimator(castro, maker, n_realisations=5).run(datasets)
+    for dataset, (scan, jfactor) in zip(datasets, before, strict=True):
+        assert np.array_equal(dataset.norm_scan, scan, equal_nan=True)
+        assert dataset.models[0].parameters["log10_jfactor"].value == jfactor
+    assert castro.n_jobs == 1
+    assert castro.show_progress is None
+
+
+def test_ensembles_are_castro_maps(pair, castro):
+    datasets, expectations = pair
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    ensemble = ExpectedLimitsEstimator(castro, maker, n_realisations=4).simulate(datasets)
+    assert isinstance(ensemble, CastroMaps)
+    assert ensemble.geom.axes.names == ["mass", "channel", "realisation"]
+    assert "4 realisations" in ensemble.meta.origin
+
+
+@pytest.mark.parametrize("limit_method", ["cls", "power_constrained", "feldman_cousins"])
+def test_other_limits_of_ensembles(pair, castro, limit_method):
+    """Both engines, and the limits of the same data taken one by one."""
+    datasets, expectations = pair
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    results = [
+        ExpectedLimitsEstimator(castro, maker, limit_method=limit_method, engine=engine).simulate(
+            datasets, realisations=[0, 3, 26]
+        )
+        for engine in ("fast", "datasets")
+    ]
+    assert_allclose(results[0].sigmav_ul.data, results[1].sigmav_ul.data, rtol=1e-3)
+    estimator = ExpectedLimitsEstimator(castro, maker)
+    profile = estimator.simulate(datasets, realisations=[0, 3, 26])
+    assert (results[0].sigmav_ul.data != profile.sigmav_ul.data).all()
+    simulated = maker.prepare(datasets).run(3)
+    stack = StackedDMLikelihood(castro.run(simulated)).run()
+    one = stack.upper_limit(method=limit_method, asimov=estimator.asimov(datasets))
+    assert_allclose(results[1].sigmav_ul.data[1], one.data, rtol=1e-12)
