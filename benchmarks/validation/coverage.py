@@ -1,4 +1,4 @@
-"""Coverage of the 95 % upper limit of a stack of 15 simulated dwarfs, J_obs measured anew each time.
+"""Coverage of the 95 % upper limit of a stack of 15 simulated dwarfs.
 
 ``python benchmarks/validation/coverage.py [--n 2000] [--toys 400] [--out FOLDER]`` prints the table
 of the documentation and draws its figure. Truths: no signal, one at the median expected limit, and

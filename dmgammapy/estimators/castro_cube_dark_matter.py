@@ -95,7 +95,7 @@ def dark_matter_maps(
         rows = []
         for iy, ix in pixels:
             scans = LikelihoodScans(cube.norm_scan[iy, ix], cube.stat_scan[iy, ix], interpolation)
-            rows.append(quantities_of(convert(scans, keep, amplitude, 0.0), cl))
+            rows.append(quantities_of(convert(scans, keep, amplitude, 0.0, negative=False), cl))
         return rows
 
     pixels = np.argwhere(cube.mask)

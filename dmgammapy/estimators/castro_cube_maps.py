@@ -166,7 +166,7 @@ class CastroCubeMaps:
             scans = LikelihoodScans(
                 self._norm_scan[iy, ix], self._stat_scan[iy, ix], self.interpolation
             )
-            values = quantities_of(convert(scans, keep, unit, 0.0), self.cl)
+            values = quantities_of(convert(scans, keep, unit, 0.0, negative=False), self.cl)
             values.pop("status")
             rows.append({name: value[0] for name, value in values.items()})
         out = {}

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from dmgammapy.makers import SimulatedDatasetMaker
 from dmgammapy.utils import progress
 
+from ._correlated_covariance import JFactorCovariance
 from ._ensembles import DatasetEngine, FastEngine, why_not_fast, with_signal
 from ._expected_reach import discovery_reach, required_exposure
 from .castro_ensemble import BAND_QUANTILES
@@ -54,7 +55,7 @@ class ExpectedLimitsEstimator(Estimator):
         data without signal for reference.
     stack : dict, optional
         Options of `StackedDMLikelihood`: ``method``, ``priors``, ``extra_widths``,
-        ``jfactor_covariance``.
+        ``jfactor_covariance``, with which J_obs are then drawn, too.
     engine : {"auto", "fast", "datasets"}
         ``datasets`` makes data sets and analyses them as if read from files. ``fast`` takes the
         likelihood of Poisson counts of SED likelihoods as it is, for many realisations at once;
@@ -113,6 +114,11 @@ class ExpectedLimitsEstimator(Estimator):
         self.quantiles = tuple(np.atleast_1d(np.asarray(quantiles, dtype=float)).tolist())
         self.limit_method = limit_method
         self.stack = dict(stack or {})
+        covariance = self.stack.get("jfactor_covariance")
+        if covariance is not None and self.maker.jfactor_covariance is None:
+            # what is believed to vary together does so
+            self.maker = copy(self.maker)
+            self.maker.jfactor_covariance = JFactorCovariance.create(covariance)
         self.engine = engine
         self.n_jobs = n_jobs
         self.show_progress = show_progress

@@ -2,10 +2,12 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import astropy.units as u
 import numpy as np
 from gammapy.maps import Map
+from scipy.special import ndtri
 
 from dmgammapy.modeling import JFactorPrior
 
@@ -95,7 +97,7 @@ def source_factor(model):
     return float(prior.log10_jfactor), prior
 
 
-def draw_jfactors(model, seed, realisations, true, redraw):
+def draw_jfactors(model, seed, realisations, true, redraw, covariance=None):
     """True and observed log10 of J of a target in realisations.
 
     The draws belong to the target: its models on several instruments share the quantiles.
@@ -107,22 +109,45 @@ def draw_jfactors(model, seed, realisations, true, redraw):
     realisations : sequence of int
     true : {"observed", "prior"} or dict
     redraw : bool
+    covariance : object with ``names`` and ``matrix`` [dex2], optional
+        Of targets whose J-factors are wrong together.
 
     Returns
     -------
     log10_jfactor, log10_jfactor_obs : array, shape (n_realisations,)
     """
-    value, observed, prior = true_jfactor(model, true, redraw)
+    together = covariance is not None and model.name in covariance.names
+    value, observed, prior = true_jfactor(model, true, redraw and not together)
     value, observed = np.full(len(realisations), value), np.full(len(realisations), observed)
     if redraw or true == "prior":
-        uniform = np.array(
-            [random_stream(seed, "jfactor", model.name, i).random(2) for i in realisations]
-        ).reshape(-1, 2)
+        if together:
+            shifts = _correlated_shifts(covariance, model.name, seed, realisations)
+        else:
+            uniform = _uniform(seed, model.name, realisations)
+            shifts = [_shift(prior, u) for u in uniform.T]
         if true == "prior":
-            value = value + _shift(prior, uniform[:, 0])
+            value = value + shifts[0]
         if redraw:
-            observed = value - _shift(prior, uniform[:, 1])
+            observed = value - shifts[1]
     return value, observed
+
+
+def _uniform(seed, name, realisations):
+    return np.array([_pair(seed, name, i) for i in realisations]).reshape(-1, 2)
+
+
+@lru_cache(maxsize=2**16)
+def _pair(seed, name, realisation):
+    return random_stream(seed, "jfactor", name, realisation).random(2)
+
+
+def _correlated_shifts(covariance, name, seed, realisations):
+    """Shifts of a target for the true and the observed J, two arrays (n_realisations,)."""
+    values, vectors = np.linalg.eigh(np.asarray(covariance.matrix, dtype=float))
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T  # C may be singular
+    row = root[list(covariance.names).index(name)]
+    normal = np.stack([ndtri(_uniform(seed, other, realisations)) for other in covariance.names])
+    return (row[:, None, None] * normal).sum(axis=0).T
 
 
 def true_jfactor(model, true, redraw=False):

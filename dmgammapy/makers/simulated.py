@@ -88,6 +88,9 @@ class SimulatedDatasetMaker:
     undetermined, tolerance, least_counts
         How the expectation is read off SED likelihoods, see `SEDExpectation.from_dataset`. For
         those that Fermi-LAT published take ``undetermined="power_law", least_counts=5``.
+    jfactor_covariance : `~dmgammapy.estimators.JFactorCovariance`, optional
+        Of targets whose J-factors are measured wrong together; draws of J have it instead of the
+        widths of their priors. Default is that they are independent.
 
     Raises
     ------
@@ -131,7 +134,9 @@ class SimulatedDatasetMaker:
         undetermined="error",
         tolerance=TOLERANCE,
         least_counts=LEAST_COUNTS,
+        jfactor_covariance=None,
     ):
+        self.jfactor_covariance = jfactor_covariance
         self.seed = check_count("seed", seed)
         self.signal = Signal.from_arguments(mass, channel, sigmav, gamma)
         if not isinstance(log10_jfactor, dict) and log10_jfactor not in JFACTORS:
@@ -271,8 +276,9 @@ class Simulation:
     def _all_jfactors(self, simulator, realisations):
         maker = self.maker
         return draw_jfactors(
-            simulator.source, maker.seed, realisations, maker.log10_jfactor, maker.redraw_jfactor
-        )
+            simulator.source, maker.seed, realisations, maker.log10_jfactor, maker.redraw_jfactor,
+            maker.jfactor_covariance,
+        )  # fmt: skip
 
     def draws(self, realisations):
         """Draw counts and J in many realisations, without making datasets.

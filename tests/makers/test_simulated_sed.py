@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from gammapy.datasets import Datasets
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
+from numpy.testing import assert_allclose
 from scipy.stats import chi2, kstest
 
 from dmgammapy.datasets import SEDLikelihoodDataset
-from dmgammapy.estimators import CastroEstimator, StackedDMLikelihood
+from dmgammapy.estimators import CastroEstimator, JFactorCovariance, StackedDMLikelihood
 from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
 from dmgammapy.modeling import JFactorPrior
 from dmgammapy.targets import Target, Targets
@@ -399,3 +400,21 @@ def test_public_likelihoods_in_one_line(test_data):
     ts = np.array([one.ts for one in simulated])
     # half a chi2 where counts are many: above 1 with a probability of 0.16
     assert abs((ts[:, :4] > 1).mean() - 0.16) < 4 * np.sqrt(0.16 * 0.84 / 120)
+
+
+def test_jfactors_that_are_wrong_together():
+    """Their scatter has the covariance; so do those of a subset of targets."""
+    names = ["dwarf", "other"]
+    datasets = [make(name, width=0.2) for name in (*names, "third")]
+    covariance = JFactorCovariance(names, [[0.04, 0.05], [0.05, 0.09]])
+    simulation = maker(jfactor_covariance=covariance).prepare(datasets)
+    draws = simulation.draws(range(4000))
+    shifts = np.array([d.log10_jfactor - d.log10_jfactor_obs for d in draws])
+    expected = [[0.04, 0.05, 0], [0.05, 0.09, 0], [0, 0, 0.04]]
+    assert_allclose(np.cov(shifts), expected, atol=0.004)
+    alone = maker(jfactor_covariance=covariance).prepare(datasets[1:]).draws(range(5))[0]
+    assert np.array_equal(alone.log10_jfactor_obs, draws[1].log10_jfactor_obs[:5])
+    strict = JFactorCovariance(names, [[0.04, 0.06], [0.06, 0.09]])
+    a, b, _ = maker(jfactor_covariance=strict).prepare(datasets).draws(range(50))
+    ratio = (b.log10_jfactor_obs - 18.8) / (a.log10_jfactor_obs - 18.8)
+    assert_allclose(ratio, 1.5, rtol=1e-6)
