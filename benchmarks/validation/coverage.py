@@ -10,19 +10,19 @@ test statistic. Without a signal there is nothing to exclude, and coverage is 10
 """
 
 import argparse
-import time
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
 from dwarfs import simulated_dwarfs
 from joblib import Parallel, delayed
 
 from dmgammapy.estimators import CastroEstimator, ExpectedLimitsEstimator
 from dmgammapy.estimators.limit_toys import statistics_at
 from dmgammapy.makers import SimulatedDatasetMaker, random_stream
+from dmgammapy.visualization import plot_coverage
 
-MASSES = [10, 100, 1000]
+MASSES, FACTORS = [10, 100, 1000], [0, 1, 3]
 CHUNK = 20
 
 
@@ -75,53 +75,88 @@ def error(fraction, n):
     return np.sqrt(max(fraction * (1 - fraction), 1 / n) / n)
 
 
-def main(n, n_outer, n_toy, n_jobs, width, channel):
-    datasets, expectations = simulated_dwarfs(width)
+TREATMENTS = {
+    "profile": ({}, {}),
+    "marginal": ({"method": "marginal"}, {}),
+    "fixed": ({"method": "fixed"}, {}),
+    # the other ensemble: J_obs is given, the true J scatters around it
+    "profile, J true drawn": ({}, {"log10_jfactor": "prior", "redraw_jfactor": False}),
+    "fixed, J known": ({"method": "fixed"}, {"redraw_jfactor": False}),
+}
+
+
+def one_truth(castro, datasets, expectations, factor, truth, args):
+    """Coverage by treatment at one truth."""
+    signal = {"sigmav": truth, "mass": castro.masses[0], "channel": castro.channels[0]}
+    out = {}
+    for name, (stack, ensemble) in TREATMENTS.items():
+        maker = SimulatedDatasetMaker(seed=2, expectations=expectations, **signal, **ensemble)
+        estimator = ExpectedLimitsEstimator(
+            castro, maker, n_realisations=args.n, n_jobs=args.n_jobs, stack=stack
+        )
+        out[name] = coverage_of_limits(estimator, datasets, truth)
+    out["toys, CLs+b"] = out["toys, CLs"] = np.nan if factor else 1.0
+    if factor and args.toys:
+        maker = SimulatedDatasetMaker(seed=2, expectations=expectations, **signal)
+        estimator = ExpectedLimitsEstimator(castro, maker, n_jobs=args.n_jobs)
+        out["toys, CLs+b"], out["toys, CLs"] = coverage_of_toys(
+            estimator, datasets, truth.to_value("cm3 s-1"), args.outer, args.toys
+        )
+    return out
+
+
+def main(args):
+    datasets, expectations = simulated_dwarfs(args.width)
     rows = []
     for mass in MASSES:
-        castro = CastroEstimator([mass] * u.GeV, [channel])
+        castro = CastroEstimator([mass] * u.GeV, [args.channel])
         null = SimulatedDatasetMaker(seed=1, expectations=expectations)
-        start = ExpectedLimitsEstimator(castro, null, n_realisations=2000, n_jobs=n_jobs)
+        start = ExpectedLimitsEstimator(castro, null, n_realisations=2000, n_jobs=args.n_jobs)
         median = start.sensitivity(datasets).quantity.item()
-        for factor in (0, 1, 3):
+        for factor in FACTORS:
             truth = factor * median
-            maker = SimulatedDatasetMaker(
-                seed=2, expectations=expectations, sigmav=truth, mass=mass * u.GeV, channel=channel
-            )
-            begin = time.time()
-            row = {"mass": mass * u.GeV, "sigmav": truth, "factor": factor}
-            for name, stack in (
-                ("profile", {}),
-                ("marginal", {"method": "marginal"}),
-                ("fixed", {"method": "fixed"}),
-            ):
-                estimator = ExpectedLimitsEstimator(
-                    castro, maker, n_realisations=n, n_jobs=n_jobs, stack=stack
-                )
-                row[name] = coverage_of_limits(estimator, datasets, truth)
-            row["toys_clsb"], row["toys_cls"] = 1.0, 1.0
-            if factor and n_toy:
-                estimator = ExpectedLimitsEstimator(castro, maker, n_jobs=n_jobs)
-                row["toys_clsb"], row["toys_cls"] = coverage_of_toys(
-                    estimator, datasets, truth.to_value("cm3 s-1"), n_outer, n_toy
-                )
+            row = {"mass": mass, "factor": factor, "sigmav": truth.to_value("cm3 s-1")}
+            row |= one_truth(castro, datasets, expectations, factor, truth, args)
             rows.append(row)
-            print(
-                {k: (f"{v:.4f}" if isinstance(v, float) else str(v)) for k, v in row.items()},
-                f"{time.time() - begin:.0f} s",
-                flush=True,
-            )
-    return QTable(rows)
+            if len(rows) == 1:
+                print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))
+            cells = [f"{mass}", f"{factor}", f"{row['sigmav']:.2e}"]
+            cells += [f"{100 * value:.1f}" for value in list(row.values())[3:]]
+            print("| " + " | ".join(cells) + " |", flush=True)
+    return rows
+
+
+def draw(rows, args):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    signal = [row for row in rows if row["factor"]]
+    labels = [f"{row['mass']} GeV\n{row['factor']} x limit" for row in signal]
+    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    shown = {"profile": args.n, "profile, J true drawn": args.n, "fixed, J known": args.n}
+    if args.toys:
+        shown |= {"toys, CLs+b": args.outer}
+    coverage = {name: np.array([row[name] for row in signal]) for name in shown}
+    errors = {name: [error(v, shown[name]) for v in values] for name, values in coverage.items()}
+    plot_coverage(labels, coverage, errors, cl=0.95, ax=ax)
+    ax.set_title("15 dwarfs, 95 % upper limits, bb")
+    path = Path(args.out) / "coverage.png"
+    figure.savefig(path, dpi=100)
+    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=2000)
-    parser.add_argument("--outer", type=int, default=1000)
-    parser.add_argument("--toys", type=int, default=400)
+    parser.add_argument("--outer", type=int, default=1000, help="realisations for limits of toys")
+    parser.add_argument("--toys", type=int, default=300, help="toys for each, 0 for none")
     parser.add_argument("--n-jobs", type=int, default=2)
-    parser.add_argument("--width", type=float)
+    parser.add_argument("--width", type=float, help="of all J-factors [dex]; that of the roster")
     parser.add_argument("--channel", default="b")
-    args = parser.parse_args()
-    table = main(args.n, args.outer, args.toys, args.n_jobs, args.width, args.channel)
-    table.pprint_all()
+    parser.add_argument("--out", help="folder for the figure")
+    arguments = parser.parse_args()
+    table = main(arguments)
+    if arguments.out:
+        draw(table, arguments)

@@ -1,13 +1,16 @@
 """Simulated distributions of test statistics for limits: `LimitToys`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
+from astropy.io import fits
+from astropy.table import QTable
 from joblib import Parallel, delayed
 
 from dmgammapy.makers import random_stream
-from dmgammapy.utils import progress
+from dmgammapy.utils import atomic_path, progress
 
 from . import _kernels as kernels
 from . import limits
@@ -15,6 +18,8 @@ from ._ensembles import BLOCK, DatasetEngine, with_signal
 from .castro_maps import STRENGTH_UNITS
 
 __all__ = ["LimitToys", "fast_limit_toys", "slow_limit_toys"]
+
+ARRAYS = ("strengths", "q_signal", "q_null", "t_signal")
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,6 +56,62 @@ class LimitToys:
     def n_toys(self):
         """Number of simulated data sets with each strength."""
         return self.q_signal.shape[-1]
+
+    def write(self, path, overwrite=False):
+        """Write a FITS file.
+
+        Parameters
+        ----------
+        path : str or `~pathlib.Path`
+        overwrite : bool
+            Default is False.
+        """
+        header = fits.Header({"HDUCLASS": "DMGAMMAPY", "HDUCLAS1": "LIMITTOYS"})
+        hdus = [fits.PrimaryHDU(header=header)]
+        for name, column in (("mass", self.masses.to("GeV")), ("channel", self.channels)):
+            hdus.append(fits.table_to_hdu(QTable({name: column})))
+            hdus[-1].name = name.upper()
+        for name in ARRAYS:
+            hdus.append(fits.ImageHDU(u.Quantity(getattr(self, name)).value, name=name.upper()))
+        hdus[3].header["BUNIT"] = self.strengths.unit.to_string("fits")
+        with atomic_path(Path(path), overwrite) as temporary:
+            fits.HDUList(hdus).writeto(temporary, checksum=True)
+
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote.
+
+        Parameters
+        ----------
+        path : str or `~pathlib.Path`
+
+        Raises
+        ------
+        ValueError
+            If the file is something else or damaged.
+        """
+        with fits.open(path, checksum=True, memmap=False) as hdus:
+            if hdus[0].header.get("HDUCLAS1") != "LIMITTOYS":
+                raise ValueError(
+                    f"{path}: not a file of limit toys: HDUCLAS1 is "
+                    f"{hdus[0].header.get('HDUCLAS1')!r}."
+                )
+            missing = [n for n in ("MASS", "CHANNEL", *map(str.upper, ARRAYS)) if n not in hdus]
+            if missing:
+                raise ValueError(f"{path}: missing HDU {', '.join(missing)}.")
+            arrays = {name: np.array(hdus[name.upper()].data, dtype=float) for name in ARRAYS}
+            unit = u.Unit(hdus["STRENGTHS"].header["BUNIT"])
+            masses = QTable.read(hdus["MASS"])["mass"]
+            channels = [str(name).strip() for name in hdus["CHANNEL"].data["channel"]]
+        strengths = arrays.pop("strengths") * unit
+        shape = (len(channels), len(masses), strengths.shape[-1])
+        for name, values in arrays.items():
+            if strengths.shape != shape or values.shape[:3] != shape:
+                raise ValueError(
+                    f"{path}, HDU {name.upper()}: expected the shape (channel, mass, n_mu, n_toy), "
+                    f"{shape} first, got {values.shape}."
+                )
+        return cls(strengths=strengths, masses=masses, channels=channels, **arrays)
 
     def __repr__(self):
         n_channel, n_mass, n_mu = self.strengths.shape

@@ -9,7 +9,9 @@ from dmgammapy.estimators import (
     CastroEstimator,
     CastroMaps,
     ExpectedLimitsEstimator,
+    JFactorCovariance,
     LimitStatus,
+    LimitToys,
     StackedDMLikelihood,
 )
 from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
@@ -307,6 +309,39 @@ def test_limit_toys_of_data_sets():
     observed = 2 * 5 - 6 * np.log(8.2 / 3.2)
     found = np.mean(slow.q_signal[0, 0, 1] >= observed - 1e-4)
     assert abs(found - p) < 4 * np.sqrt(p * (1 - p) / 60)
+
+
+def test_limit_toys_file(pair, castro, tmp_path):
+    datasets, expectations = pair
+    estimator = ExpectedLimitsEstimator(castro, SimulatedDatasetMaker(5, expectations=expectations))
+    toys = estimator.limit_toys(datasets, [1e-26, 1e-25] * u.Unit("cm3 s-1"), n_toys=30)
+    path = tmp_path / "toys.fits"
+    toys.write(path)
+    again = LimitToys.read(path)
+    assert repr(again) == repr(toys) == "LimitToys(2 channels, 2 masses, 2 strengths, 30 toys)"
+    for name in ("strengths", "q_signal", "q_null", "t_signal", "masses"):
+        assert (getattr(again, name) == getattr(toys, name)).all()
+    assert again.channels == ["b", "tau"]
+    with pytest.raises(OSError, match="exists"):
+        toys.write(path)
+    castro.run(datasets[0]).write(tmp_path / "castro.fits")
+    with pytest.raises(ValueError, match="not a file of limit toys"):
+        LimitToys.read(tmp_path / "castro.fits")
+
+
+def test_jfactors_that_vary_together(pair, castro):
+    """Engines agree; J_obs are drawn with the covariance of the stack."""
+    datasets, expectations = pair
+    covariance = JFactorCovariance(["near", "far"], [[0.09, 0.06], [0.06, 0.04]])
+    maker = SimulatedDatasetMaker(5, expectations=expectations)
+    results = [
+        ExpectedLimitsEstimator(
+            castro, maker, stack={"jfactor_covariance": covariance}, engine=engine
+        ).simulate(datasets, realisations=[0, 3])
+        for engine in ("fast", "datasets")
+    ]
+    assert_allclose(results[0].sigmav_ul.data, results[1].sigmav_ul.data, rtol=1e-4)
+    assert maker.jfactor_covariance is None
 
 
 def test_strengths_beyond_the_grid():
