@@ -48,7 +48,6 @@ from dmgammapy.datasets import CountsLikelihood, SEDLikelihoodDataset
 from dmgammapy.estimators import (
     CastroEstimator,
     ExpectedLimitsEstimator,
-    LimitStatus,
     SignificanceEstimator,
     StackedDMLikelihood,
 )
@@ -64,6 +63,7 @@ from dmgammapy.makers import (
     SimulatedDatasetMaker,
     move_source,
 )
+from dmgammapy.spectra import channel_latex
 from dmgammapy.targets import Targets
 from dmgammapy.visualization import plot_global_significance, plot_ts_cumulative
 from dmgammapy.visualization.cube import plot_sky_image
@@ -104,7 +104,7 @@ for name in names:
 masses = [10, 16, 25, 40, 63, 100, 160, 250, 400, 630, 1000, 1600, 2500, 5000] * u.GeV
 castro = CastroEstimator(masses=masses, channels=["b", "tau"])
 maker = SimulatedDatasetMaker(seed=4, expectations=expectations)
-expected = ExpectedLimitsEstimator(castro, maker, n_realisations=500)
+expected = ExpectedLimitsEstimator(castro, maker, n_realisations=1000)
 ensemble = expected.simulate(datasets, per_target=True)
 bands = ensemble["stack"].quantiles()
 print(bands)
@@ -127,12 +127,18 @@ plt.show()
 # %% [markdown]
 # Neighbouring masses use the same photons, so the observed curve wanders through the bands slowly.
 #
-# Two other bands, in units of this median. The Asimov data set, whose counts are the expected ones
-# and whose J-factors are the true ones, takes a single analysis: `method="asimov"`. And toys with
-# `redraw_jfactor=False`, whose J-factors are measured exactly right each time, to which the Asimov
-# data belong. With J redrawn the limits are stronger in the median, because dwarfs whose J-factor
-# was overestimated get most of the weight, and scatter more. So look at the ensemble before
-# comparing with published bands.
+# The bands depend on what one calls another experiment. Three kinds, in units of this median:
+#
+# - toys with `redraw_jfactor=True`, the default, as above,
+# - toys with `redraw_jfactor=False`: all experiments measure the J-factors exactly right, and only
+#   counts fluctuate,
+# - `method="asimov"`, which takes a single analysis, of the Asimov data set: its counts are the
+#   expected ones and its J-factors the true ones. The width of the bands follows from the
+#   curvature of its likelihood, to which the J-factors contribute.
+#
+# With J redrawn the median is stronger by 10 to 20 %, because dwarfs whose J-factor was
+# overestimated get most of the weight. The Asimov median is that of exact J-factors; its bands are
+# as wide as those with J redrawn, wider at high mass, where counts are few.
 
 # %%
 exact = SimulatedDatasetMaker(seed=4, expectations=expectations, redraw_jfactor=False)
@@ -145,12 +151,12 @@ reference = bands.sigmav_ul.data[2, 0, :, 0, 0]
 fig, ax = plt.subplots()
 for (label, other), style in zip(others.items(), ("-", "--", ":"), strict=True):
     limit = other.sigmav_ul.data[:, 0, :, 0, 0] / reference
-    ax.loglog(masses, limit[2], style, color="black", label=label)
+    ax.semilogx(masses, limit[2], style, color="black", label=label)
     for edge in (1, 3):
-        ax.loglog(masses, limit[edge], style, color="0.55", lw=1)
-ax.set(xlabel="Mass [GeV]", ylabel="Limit / median of toys, J redrawn", ylim=(0.3, 4))
+        ax.semilogx(masses, limit[edge], style, color="0.55", lw=1)
+ax.set(xlabel="Mass [GeV]", ylabel="Limit / median of toys, J redrawn", ylim=(0, 3.9))
 ax.set_title(r"$b\bar{b}$: median (black), 68 % band (grey)")
-ax.legend()
+ax.legend(loc="upper left")
 plt.show()
 
 # %% [markdown]
@@ -163,27 +169,27 @@ plt.show()
 injected_mass = masses[5]
 reach = expected.discovery_reach(datasets)
 injected = reach.quantity[0, 5, 0, 0]
-with_signal = SimulatedDatasetMaker(
-    seed=5, sigmav=injected, mass=injected_mass, channel="b", expectations=expectations
-)
+injection = {"sigmav": injected, "mass": injected_mass, "channel": "b"}
+with_signal = SimulatedDatasetMaker(seed=5, expectations=expectations, **injection)
 print(with_signal)
-with_signal.prepare(datasets).truth()[
-    "target", "log10_jfactor", "log10_jfactor_obs", "npred_signal", "npred"
-]
+truth = with_signal.prepare(datasets).truth()
+for name, digits in [("log10_jfactor_obs", 2), ("npred_signal", 1), ("npred", 1)]:
+    truth[name].format = f".{digits}f"
+truth["target", "log10_jfactor", "log10_jfactor_obs", "npred_signal", "npred"]
 
 # %% [markdown]
-# The data set has the J-factors of the one without signal above (same seed, same targets), and
-# about 50 photons more in each hundred. On the bands, with the truth marked:
+# A few photons among a thousand from each dwarf: they have to stand out by their energies. On the
+# bands, with the truth marked:
 
 # %%
 signal = analyse(with_signal.run(datasets))
-ax = bands.plot_bands(signal["stack"], channel="b", truth=(injected_mass, injected))
+bands.plot_bands(signal["stack"], channel="b", truth=(injected_mass, injected))
 plt.show()
 
 # %% [markdown]
-# The observed limit leaves the bands at all masses to which these photons could belong, and lies
-# above the truth, as it should in 95 % of cases. TS against mass, beside what is expected with this
-# signal (200 more simulations) and 95 % of those without:
+# The observed limit leaves the bands from 40 GeV on, at all masses to which these photons could
+# belong, and lies above the truth, as it should in 95 % of cases. TS against mass, beside what is
+# expected with this signal (200 more simulations) and 95 % of those without:
 
 # %%
 expected_signal = ExpectedLimitsEstimator(castro, with_signal, n_realisations=200)
@@ -199,16 +205,16 @@ for i, (ax, channel) in enumerate(zip(axes, castro.labels, strict=True)):
     ax.plot(masses, median[i], "--", color="0.4", label="median with the signal")
     ax.plot(masses, signal["stack"].ts.data[i, :, 0, 0], "ko-", label="this data set")
     ax.plot(masses, without[i], ":", color="black", label="95 % of those without")
-    ax.axvline(injected_mass.value, color="0.6", lw=1)
-    ax.set(xscale="log", xlabel="Mass [GeV]", title=channel)
+    ax.set(xscale="log", xlabel="Mass [GeV]", title=channel_latex(channel))
+axes[0].axvline(injected_mass.value, color="0.4", lw=1)
 axes[0].set_ylabel("TS")
-axes[0].legend()
+axes[1].legend(loc="upper right")
 plt.show()
 
 # %% [markdown]
 # TS is large over a decade of masses, and tau at a quarter of the mass fits as well: a few dozen
-# photons hardly tell. Nor does TS fluctuate little: the 68 % are from
-# 15 to 38 at the truth. The likelihood in mass and strength, with the truth as star:
+# photons hardly tell. Nor does a median TS of 25 promise much: at the truth 68 % of the simulations
+# lie between 15 and 36. The likelihood in mass and strength, with the truth as star:
 
 # %%
 ax = signal["stack"].plot_stat(channel="b")
@@ -270,10 +276,11 @@ of_accident = judged(accident)
 of_accident[columns]
 
 # %% [markdown]
-# The accident of 3 sigma is what one gets by looking often: choose the best of 28 masses and
-# channels, and of a hundred data sets (which no column knows: whoever looks at a hundred must count
-# them). Masses and channels are not 28 independent looks, though. The signal loses less than one
-# sigma to its trials.
+# The signal loses less than one sigma to its trials. The accident has 3.3 sigma if
+# one forgets that its mass and channel are the best of 28, and 2.7 if one does not; these are far
+# from 28 independent looks. That it is the best of a hundred data sets no column knows. Whoever
+# looks a hundred times has to count that, too: 2.7 sigma are a chance of 1 in 250, and of 1 in 3 to
+# be met in a hundred.
 #
 # The same as a figure for the stack: the fraction of simulations whose largest TS is at least so
 # large.
@@ -299,9 +306,9 @@ plt.show()
 # %% [markdown]
 # ## Blank fields
 #
-# Simulations know only the background they are told. The sky has sources too faint for a catalog.
-# To see them here is a map of Fermi-LAT counts around Draco, simulated with 60 such sources, which
-# the model for the analysis does not have.
+# Simulations know only the background that they are told. The sky has sources too faint for a
+# catalog. To see what they do, here is a map around Draco like one of Fermi-LAT, with diffuse
+# emission and 60 faint sources at random places.
 
 # %%
 draco = roster["draco"]
@@ -321,28 +328,28 @@ dataset.background.data[:] = counts.to_value("")
 
 random = np.random.default_rng(7)
 flux = np.minimum(3e-11 * (1 + random.pareto(1.3, 60)), 2e-10)  # above 1 GeV [cm-2 s-1]
-pixels = random.integers(0, 240, (2, 60))
 faint = Map.from_geom(geom.to_image().upsample(4), unit="sr-1")
-faint.fill_by_idx((pixels[0], pixels[1]), weights=flux)
-spectrum = PowerLawSpectralModel(
-    index=2.2, amplitude=1.2 * flux.sum() * u.Unit("cm-2 s-1 GeV-1"), reference="1 GeV"
+faint.fill_by_idx(tuple(random.integers(0, 240, (2, 60))), weights=flux)
+shape = TemplateSpatialModel(
+    faint.smooth(0.1 * u.deg), filename="faint.fits", interp_kwargs={"values_scale": "lin"}
 )
+amplitude = 1.2 * flux.sum() * u.Unit("cm-2 s-1 GeV-1")
+spectrum = PowerLawSpectralModel(index=2.2, amplitude=amplitude, reference="1 GeV")
 background = FoVBackgroundModel(dataset_name=dataset.name)
-dataset.models = [
-    background,
-    SkyModel(spectrum, TemplateSpatialModel(faint, filename="faint.fits"), name="faint"),
-]
+dataset.models = [background, SkyModel(spectrum, shape, name="faint")]
 dataset.fake(random_state=1)
+share = dataset.npred_signal().data.sum() / dataset.counts.data.sum()
+print(f"{dataset.counts.data.sum():.0f} counts, {100 * share:.0f} % from faint sources")
 
 # %% [markdown]
-# The analysis has the diffuse background and Draco alone. As in the second tutorial, fit the
-# background first.
+# The analysis knows the diffuse emission and Draco only. As in the second tutorial, fit the
+# background first; its norm takes up the photons of the faint sources.
 
 # %%
 dataset.models = [background, *draco.to_models(mass="100 GeV", channel="b", sigmav="0 cm3 s-1")]
 likelihood = CountsLikelihood.from_datasets(dataset)
 likelihood.update_models(likelihood.fit(norm=0))
-print(background.spectral_model.norm.value)
+print(f"norm of the diffuse emission: {background.spectral_model.norm.value:.3f}")
 
 # %% [markdown]
 # `BlankFieldMaker` finds positions: here 80, anywhere in the map, more than 1 degree from Draco and
@@ -361,8 +368,9 @@ ts_blank = np.array([castro.ts.data[0, :, 0, 0] for castro in blank])
 image = dataset.counts.sum_over_axes(keepdims=False).smooth(0.2 * u.deg)
 figure = plt.figure(figsize=(10.5, 4.4))
 ax = figure.add_subplot(121, projection=image.geom.wcs)
-plot_sky_image(image.data, image.geom.wcs, ax, label="Counts per pixel, smoothed",
-    markers={"Draco": draco.position}, title="1 - 100 GeV",
+plot_sky_image(
+    image.data, image.geom.wcs, ax, label="1 - 100 GeV, counts per pixel, smoothed",
+    markers={"Draco": draco.position},
 )  # fmt: skip
 ax.scatter(positions.ra, positions.dec, transform=ax.get_transform("icrs"), s=30, fc="none", ec="w")
 ax = figure.add_subplot(122)
@@ -370,8 +378,8 @@ plot_ts_cumulative({"blank, 25 GeV": ts_blank[:, 0], "blank, 100 GeV": ts_blank[
 plt.show()
 
 # %% [markdown]
-# Large TS are more frequent than in simulations. `blank_field_correction` takes the chance of a TS
-# from the fields, and continues their tail where they end:
+# Large TS are more frequent than without faint sources. `blank_field_correction` takes the chance
+# of a TS from the fields, and continues their tail where they end:
 
 # %%
 ts = np.array([4, 9, 16, 25])
@@ -385,45 +393,58 @@ for column in table.colnames[1:]:
 table
 
 # %% [markdown]
-# An excess of TS 25, 5 sigma by the book, is hardly worth 2 here.
+# These are significances at a position and mass chosen beforehand. What would be 5 sigma by the
+# book is half as much here, and 80 fields do not say it very precisely: the last two columns are
+# the 68 % interval. Trials have to be counted on top. With a better model of the background the two
+# come together again, and that is what blank fields are for: to see whether it is good enough.
 
 # %% [markdown]
 # ## Which limit?
 #
-# The same likelihoods at one mass, with different questions asked. Three data sets: the one of a
-# hundred without signal that has the lowest limit, the accident, and the injected signal. CLs and
-# the others compare with what is expected without a signal, which the Asimov data know.
+# Five dwarfs again, b and 100 GeV, and to compare methods only, with the J-factors of the roster
+# (their uncertainty stays in the analysis). Of a hundred data sets without a signal we take those
+# with the lowest and the highest limit, and one with the signal. All methods but the first ask what
+# data without a signal would have given; this they take from the Asimov data set.
 
 # %%
 cell = {"channel": "b", "mass": injected_mass}
 asimov = expected.asimov(datasets).slice_by_coord(cell)
-lowest = hundred.norm_ul.data[:, 0, 5, 0, 0].argmin()
+exact_hundred = ExpectedLimitsEstimator(castro, exact, n_realisations=100).simulate(datasets)
+limit_of_hundred = exact_hundred.norm_ul.data[:, 0, 5, 0, 0]
+exact_signal = SimulatedDatasetMaker(
+    seed=5, expectations=expectations, redraw_jfactor=False, **injection
+)
 samples = {
-    "deficit": analyse(other_maker.run(datasets, realisation=lowest)),
-    "accident": accident,
-    "signal": signal,
+    "lowest": exact.run(datasets, realisation=limit_of_hundred.argmin()),
+    "highest": exact.run(datasets, realisation=limit_of_hundred.argmax()),
+    "signal": exact_signal.run(datasets),
 }
 methods = ["profile", "cls", "power_constrained", "feldman_cousins"]
-rows = []
-for method in methods:
-    row = [method]
-    for results in samples.values():
-        given = {} if method == "profile" else {"asimov": asimov}
-        limit, status = (
-            results["stack"].slice_by_coord(cell).upper_limit_and_status(method=method, **given)
-        )
-        assert status.data.item() == LimitStatus.FOUND
-        row.append(limit.quantity.item())
-    rows.append(row)
-rows.append(
-    ["posterior"]
-    + [
-        r["stack"].slice_by_coord(cell).credible_upper_limit().quantity.item()
-        for r in samples.values()
+table = Table({"limit": methods})
+for name, sample in samples.items():
+    result = analyse(sample)["stack"].slice_by_coord(cell)
+    limits = [
+        result.upper_limit(method=method, asimov=None if method == "profile" else asimov)
+        for method in methods
     ]
-)
-rows.append(["TS"] + [r["stack"].slice_by_coord(cell).ts.data.item() for r in samples.values()])
-table = Table(rows=rows, names=["limit", *samples])
-for name in samples:
-    table[name].format = ".3g"
+    column = f"{name}, TS {result.ts.data.item():.1f}"
+    table[column] = u.Quantity([limit.quantity.item() for limit in limits])
+    table[column].format = ".2e"
 table
+
+# %% [markdown]
+# - `profile`: the strength at which $-2\ln L$ is 2.71 above its minimum; if counts are many, 95 %
+#   of data sets with that signal stay below. What most dwarf analyses quote. In a deficit it goes
+#   below what the experiment is sensitive to.
+# - `cls`: the chance of such data with the signal, divided by that without it, is 5 %. Covers more
+#   than 95 % where the data can't tell the two apart, so a deficit does not help much.
+# - `power_constrained`: covers 95 %, but is never lower than where an experiment without a signal
+#   would exclude with a chance of 16 %; for the lowest of the hundred that is what it gives.
+# - `feldman_cousins`: the upper end of an interval that becomes two-sided by itself when there is a
+#   signal. Covers 95 % with both its ends, so the upper one is higher in an excess.
+#
+# Without a fluctuation they agree within about 20 %. Quote the one whose sentence you mean, say
+# which it is, and show the bands of the same one: `limit_method` of `ExpectedLimitsEstimator`.
+# Where counts are few, take limits from toys (`limit_toys`). Equations, and how often each covers
+# the truth in simulations of a stack, whose J-factors cost some coverage, are on the page "Which
+# limit should I quote?" of the documentation (`docs/which_limit.md`).

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from tables import markdown
+from reporting import markdown
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import CastroEstimator, StackedDMLikelihood
@@ -109,10 +109,15 @@ def main(folder, realisation):
     datasets, expectations, truth = golden_datasets(folder)
     gaussian = [d for d, kind in zip(datasets, truth["kind"], strict=True) if kind == "gauss"]
     width = np.array(
-        [np.sqrt(e.background) / e.npred for e in (expectations[d.models[0].name] for d in gaussian)]
+        [
+            np.sqrt(e.background) / e.npred
+            for e in (expectations[d.models[0].name] for d in gaussian)
+        ]
     )
     error = np.abs(width / truth["gs_null"][truth["kind"] == "gauss"] - 1).max()
-    print(f"{len(gaussian)} Gaussian targets: width from the scans within {error:.1e} of the true\n")
+    print(
+        f"{len(gaussian)} Gaussian targets: width from the scans within {error:.1e} of the true\n"
+    )
     simulated = SimulatedDatasetMaker(SEED, expectations=expectations).run(datasets, realisation)
     castro = estimator(folder, truth)
     direct = analyse(castro, simulated)

@@ -2,7 +2,7 @@
 
 ``python benchmarks/validation/injection.py [--n 1000] [--out FOLDER]`` prints the table of the
 documentation and draws its figure. Every mass and channel has data of its own, with a signal whose
-median TS is 25.
+median TS is 25 (``--ts``).
 
 The pull is the signed root of the profile at the truth above its minimum, which takes the place of
 (fit - truth) / error; it needs no symmetric errors. Best fits of zero have no logarithm: the median
@@ -15,7 +15,7 @@ import astropy.units as u
 import numpy as np
 from bands import ENSEMBLES, estimator
 from dwarfs import simulated_dwarfs
-from tables import markdown, save
+from reporting import markdown, save
 
 from dmgammapy.estimators._ensembles import BLOCK, summarise
 from dmgammapy.estimators.limit_toys import statistics_at
@@ -79,12 +79,12 @@ def summary(ratio, pull):
     }
 
 
-def main(n, out):
-    datasets, expectations = simulated_dwarfs()
+def main(n, ts_injected, width, out):
+    datasets, expectations = simulated_dwarfs(width)
     rows, results = [], {}
     for ensemble in ENSEMBLES:
         work = estimator(expectations, ensemble, SEED, MASSES, CHANNELS)
-        strength = work.discovery_reach(datasets, TS).data[..., 0, 0]
+        strength = work.discovery_reach(datasets, ts_injected).data[..., 0, 0]
         ratio, pull, ts = inject(work, datasets, strength, n)
         known = np.isfinite(strength)
         numbers = {
@@ -134,6 +134,8 @@ def draw(results, out):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--ts", type=float, default=TS, help="median TS of the signal")
+    parser.add_argument("--width", type=float, help="of all J-factors [dex]; default: the roster's")
     parser.add_argument("--out")
     args = parser.parse_args()
-    main(args.n, args.out)
+    main(args.n, args.ts, args.width, args.out)

@@ -12,10 +12,10 @@ import argparse
 
 import astropy.units as u
 import numpy as np
-from bands import ENSEMBLES, background_counts, estimator, more_counts
+from bands import ENSEMBLES, NARROW, background_counts, estimator, more_counts
 from dwarfs import simulated_dwarfs
+from reporting import markdown, save
 from scipy.stats import binomtest, chi2, kstest
-from tables import markdown, save
 
 MASSES = [10, 100, 1000] * u.GeV
 TARGETS = ["draco", "segue_1"]
@@ -99,6 +99,9 @@ def main(n, n_jobs, out):
             own = [dataset for dataset in datasets if dataset.name == name]
             counts = background_counts(estimator(scaled, "fixed", SEED, MASSES, ["b"]), own)[0]
             print(f"background counts under the signal, {name}, x {scale}: {np.round(counts, 2)}")
+    datasets, expectations = simulated_dwarfs(NARROW)
+    ts = samples(datasets, more_counts(expectations, 1000), n, n_jobs, [], ["redrawn"])
+    rows += table({f"{name}, J widths {NARROW} dex": v for name, v in ts.items()}, "x 1000")
     print("\n" + markdown({name: [row[name] for row in rows] for name in rows[0]}))
 
 

@@ -16,7 +16,7 @@ from dwarfs import simulated_dwarfs
 from gammapy.datasets import SpectrumDataset, SpectrumDatasetOnOff
 from gammapy.irf import EDispKernelMap
 from gammapy.maps import MapAxis, RegionGeom
-from tables import markdown
+from reporting import markdown
 
 from dmgammapy.estimators import CastroEstimator, ExpectedLimitsEstimator
 from dmgammapy.makers import SimulatedDatasetMaker

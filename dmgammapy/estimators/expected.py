@@ -305,8 +305,8 @@ class ExpectedLimitsEstimator(Estimator):
 
         Notes
         -----
-        Of SED likelihoods with Poisson counts a toy of 15 targets takes about 0.2 ms for each mass,
-        channel and strength; of others it takes a whole analysis.
+        Of SED likelihoods with Poisson counts a toy of 15 targets takes some milliseconds for each
+        mass, channel and strength; of others it takes a whole analysis.
         """
         datasets = _as_list(datasets)
         if n_toys < 1:

@@ -68,6 +68,7 @@ def plot_ts_cumulative(ts, ax=None, expectation="half_chi2", label="Data"):
     if expectation is not None:
         _draw_expectation(ax, expectation, end, smallest)
     ax.set_yscale("log")
+    ax.set_xscale("linear")  # current axes may have been used for something else
     ax.set_xlim(-0.01 * end, end)
     largest = max(len(values) for values, _ in sorted_samples.values())
     ax.set_ylim(0.4 / largest, 1.5)

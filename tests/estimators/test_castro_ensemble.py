@@ -1,0 +1,154 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
+from numpy.testing import assert_allclose
+
+from dmgammapy.estimators import CastroMaps, LimitStatus
+from dmgammapy.visualization import bands as bands_module
+
+MASSES = [10, 100] * u.GeV
+
+
+def ensemble(norm_ul, ts, status=None, norm=None, reference=None):
+    """Results of the shape (realisation, mass), one channel."""
+    norm_ul, ts = np.asarray(norm_ul, dtype=float), np.asarray(ts, dtype=float)
+    axes = [
+        MapAxis.from_nodes(MASSES, name="mass", interp="log"),
+        LabelMapAxis(["b"], name="channel"),
+        MapAxis.from_nodes(np.arange(len(ts)), name="realisation"),
+    ]
+    geom = RegionGeom(None, axes=axes)
+
+    def as_map(values, unit=""):
+        return RegionNDMap(geom, np.asarray(values)[:, None, :, None, None], unit=unit)
+
+    if reference is None:
+        reference = np.full(ts.shape, 1e-26)
+    return CastroMaps(
+        {
+            "reference": as_map(reference, "cm3 s-1"),
+            "norm": as_map(np.zeros(ts.shape) if norm is None else norm),
+            "norm_ul": as_map(norm_ul),
+            "ts": as_map(ts),
+            "status": as_map(np.zeros(ts.shape, int) if status is None else status),
+        }
+    )
+
+
+def test_quantiles_of_many():
+    values = np.random.default_rng(1).permutation(np.arange(1.0, 101.0))
+    sample = ensemble(np.stack([values, 2 * values], axis=1), np.stack([values, values], axis=1))
+    bands = sample.quantiles([0.025, 0.5, 0.975])
+    assert bands.geom.axes.names == ["mass", "channel", "quantile"]
+    # the middle of the k-th of n values is the quantile (k - 1/2) / n
+    assert_allclose(bands.norm_ul.data[:, 0, 0, 0, 0], [3.0, 50.5, 98.0])
+    assert_allclose(bands.sigmav_ul.data[:, 0, 1, 0, 0], [6e-26, 101e-26, 196e-26])
+    assert_allclose(bands.ts.data[1, 0, :, 0, 0], 50.5)
+    assert (bands.status.data == LimitStatus.FOUND).all()
+    assert "100 realisations" in bands.meta.notes[-1]
+
+
+def test_references_that_differ_between_realisations():
+    reference = np.full((4, 2), 1e-26)
+    reference[2:] = 2e-26
+    sample = ensemble([[1, 1], [2, 2], [1.5, 1.5], [2, 2]], np.ones((4, 2)), reference=reference)
+    assert_allclose(sample.quantiles([0.5]).sigmav_ul.data.ravel(), 2.5e-26)
+    assert_allclose(sample.mean().sigmav_ul.data.ravel(), 2.5e-26)
+
+
+def test_limits_beyond_the_grid_are_the_weakest():
+    limits = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, np.nan], [np.nan, np.nan]])
+    status = np.where(np.isnan(limits), LimitStatus.GRID_EDGE, LimitStatus.FOUND)
+    status[1, 1] = LimitStatus.EXTRAPOLATED
+    bands = ensemble(limits, np.ones((4, 2)), status).quantiles([0.125, 0.5, 0.875])
+    assert_allclose(bands.norm_ul.data[:, 0, 0, 0, 0], [1, 2.5, np.nan])
+    assert_allclose(bands.norm_ul.data[:, 0, 1, 0, 0], [1, np.nan, np.nan])
+    assert bands.status.data[:, 0, 0, 0, 0].tolist() == [0, 0, LimitStatus.GRID_EDGE]
+    assert bands.status.data[:, 0, 1, 0, 0].tolist() == [0, 2, 2]
+
+
+def test_extrapolated_limits_flag_the_quantiles_they_are_at():
+    status = np.zeros((4, 2), int)
+    status[3] = LimitStatus.EXTRAPOLATED
+    limits = np.arange(1.0, 5.0)[:, None] * np.ones(2)
+    bands = ensemble(limits, np.ones((4, 2)), status).quantiles([0.125, 0.875])
+    assert bands.status.data[:, 0, 0, 0, 0].tolist() == [0, LimitStatus.EXTRAPOLATED]
+
+
+def test_masses_without_information():
+    limits, ts = np.ones((4, 2)), np.ones((4, 2))
+    limits[:, 0] = ts[:, 0] = np.nan
+    status = np.zeros((4, 2), int)
+    status[:, 0] = LimitStatus.NO_INFORMATION
+    sample = ensemble(limits, ts, status, norm=ts)
+    bands = sample.quantiles()
+    assert (bands.status.data[:, 0, 0] == LimitStatus.NO_INFORMATION).all()
+    assert np.isnan(bands.norm_ul.data[:, 0, 0]).all()
+    assert_allclose(sample.max_ts(), 1)
+    assert_allclose(sample.max_ts("realisation"), [[np.nan, 1]])
+
+
+def test_max_ts():
+    sample = ensemble(np.ones((3, 2)), [[1, 5], [0, 0.5], [7, 2]])
+    assert_allclose(sample.max_ts(), [5, 0.5, 7])
+    assert_allclose(sample.max_ts("mass")[:, 0], [5, 0.5, 7])
+    with pytest.raises(ValueError, match="needs the axis 'target'"):
+        sample.max_ts("target")
+
+
+def test_mean():
+    sample = ensemble([[1, 2], [3, np.nan]], [[1, 5], [2, 0]], norm=[[0, 1], [2, 0]])
+    mean = sample.mean()
+    assert mean.geom.axes.names == ["mass", "channel"]
+    assert_allclose(mean.ts.data.ravel(), [1.5, 2.5])
+    assert_allclose(mean.norm.data.ravel(), [1, 0.5])
+    assert_allclose(mean.norm_ul.data.ravel(), [2, np.nan])
+
+
+def test_files(tmp_path):
+    sample = ensemble(np.ones((3, 2)), [[1, 5], [0, 0.5], [7, 2]])
+    for name, result in (("ensemble", sample), ("bands", sample.quantiles())):
+        path = tmp_path / f"{name}.fits"
+        result.write(path)
+        again = CastroMaps.read(path)
+        assert again.geom.axes.names == result.geom.axes.names
+        assert_allclose(again.geom.axes[-1].center, result.geom.axes[-1].center, rtol=1e-14)
+        for quantity in result.available_quantities:
+            assert np.array_equal(again[quantity].data, result[quantity].data)
+
+
+def test_what_needs_scans_says_so():
+    sample = ensemble(np.ones((3, 2)), np.ones((3, 2)))
+    with pytest.raises(ValueError, match="no 'stat_scan'"):
+        sample.upper_limit()
+    assert "norm axis    : none" in repr(sample)
+    assert sample.copy().slice_by_mass(10 * u.GeV, 20 * u.GeV).ts.data.shape == (3, 1, 1, 1, 1)
+
+
+def test_errors():
+    sample = ensemble(np.ones((3, 2)), np.ones((3, 2)))
+    with pytest.raises(ValueError, match="ascend between 0 and 1"):
+        sample.quantiles([0.9, 0.1])
+    with pytest.raises(ValueError, match="needs the axis 'realisation'"):
+        sample.mean().quantiles()
+    with pytest.raises(ValueError, match="plot_bands needs the axes"):
+        sample.plot_bands()
+
+
+def test_plot_bands(monkeypatch):
+    values = np.arange(1.0, 101.0)
+    sample = ensemble(np.stack([values, 2 * values], axis=1), np.ones((100, 2)))
+    drawn = {}
+    original = bands_module.plot_limit_bands
+
+    def spy(*args, **kwargs):
+        drawn.update(kwargs)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr("dmgammapy.visualization.plot_limit_bands", spy)
+    ax = sample.quantiles().plot_bands(truth=(50 * u.GeV, 3e-26 * u.Unit("cm3 s-1")))
+    assert_allclose(drawn["median"].value, [50.5e-26, 101e-26])
+    assert_allclose(drawn["band68"][0].value, [16.5e-26, 33e-26])
+    assert_allclose(drawn["band95"][1].value, [98e-26, 196e-26])
+    assert ax.get_xscale() == "log"
