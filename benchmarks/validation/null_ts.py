@@ -11,7 +11,6 @@ the share of realisations there with 0.1587 (binomial), and the shape of the res
 import argparse
 
 import astropy.units as u
-import numpy as np
 from bands import ENSEMBLES, NARROW, background_counts, estimator, more_counts
 from dwarfs import simulated_dwarfs
 from reporting import markdown, save
@@ -98,7 +97,8 @@ def main(n, n_jobs, out):
         for name in TARGETS:
             own = [dataset for dataset in datasets if dataset.name == name]
             counts = background_counts(estimator(scaled, "fixed", SEED, MASSES, ["b"]), own)[0]
-            print(f"background counts under the signal, {name}, x {scale}: {np.round(counts, 2)}")
+            text = ", ".join(f"{count:.2g}" for count in counts)
+            print(f"background counts under the signal, {name}, x {scale}: {text}")
     datasets, expectations = simulated_dwarfs(NARROW)
     ts = samples(datasets, more_counts(expectations, 1000), n, n_jobs, [], ["redrawn"])
     rows += table({f"{name}, J widths {NARROW} dex": v for name, v in ts.items()}, "x 1000")

@@ -7,11 +7,12 @@ from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.makers import SEDExpectation
-from dmgammapy.makers._truth import Signal
+from dmgammapy.makers._truth import Signal, observed_models
 
 from . import limits
+from ._jfactor_scatter import JFactorScatter
 from ._poisson_toys import PoissonProfiles, shift_rows
-from .castro import _dark_matter_model
+from .castro import _dark_matter_model, _jfactor
 from .castro_maps import CastroMaps
 from .lattice import step_for_ts
 from .limits import LimitStatus
@@ -146,7 +147,7 @@ class DatasetEngine:
 
     def __init__(self, castro, simulation, tables, stack_options, limit_method="profile"):
         self.limit_method = limit_method
-        self.asimov = {}
+        self.asimov, self.scatter = {}, None
         self.castro = copy(castro)
         self.castro.n_jobs, self.castro.show_progress = 1, False
         self.simulation = simulation
@@ -158,15 +159,34 @@ class DatasetEngine:
         """`StackedDMLikelihood` of a realisation, or of the Asimov data if that is None."""
         castros = []
         if self.simulation is not None:
-            datasets = (
-                self.simulation.asimov()
-                if realisation is None
-                else self.simulation.run(realisation)
-            )
-            castros = self.castro.run(list(datasets))
+            if realisation is None:
+                datasets = list(self.simulation.asimov())
+            else:
+                datasets = list(self.simulation.run(realisation))
+                self._scatter(datasets, realisation)
+            castros = self.castro.run(datasets)
             castros = castros if isinstance(castros, list) else [castros]
         castros += [table(realisation) for table in self.tables]
         return StackedDMLikelihood(castros, **self.stack_options)
+
+    def _scatter(self, datasets, realisation):
+        """Move the observed J of instruments that have an uncertainty of their own."""
+        if self.scatter is None or not self.scatter.parts:
+            return
+        for dataset, draws in zip(datasets, self.simulation.draws([realisation]), strict=True):
+            if not isinstance(dataset, SEDLikelihoodDataset):
+                if any(target == draws.target for target, _ in self.scatter.parts):
+                    raise ValueError(
+                        f"dataset {dataset.name!r}: the J-factor widths that instruments have of "
+                        "their own can be simulated for SED likelihoods only; use a maker with "
+                        "redraw_jfactor=False."
+                    )
+                continue
+            observed = self.scatter.observed(
+                draws.target, dataset.instrument, draws.log10_jfactor, draws.log10_jfactor_obs,
+                [realisation],
+            )  # fmt: skip
+            observed_models(dataset.models, draws.target, float(observed[0]))
 
     def run(self, realisations, per_target):
         """Results of some realisations.
@@ -221,6 +241,7 @@ class FastEngine:
         self.limit_method = limit_method
         self.asimov = {}
         self.stack = stack
+        self.scatter = JFactorScatter(simulation.maker, stack)
         self.cl = castro.cl
         self.shape = (len(castro.labels), len(castro.masses))
         self.members = []
@@ -246,11 +267,18 @@ class FastEngine:
     def drawn_profiles(self, realisations):
         """Profiles of realisations as the simulation draws them, see `profiles`."""
         draws = self.simulation.draws(list(realisations))
-        counts, shifts = [], []
-        for member, draw in zip(self.members, draws, strict=True):
-            counts.append(draw.counts[:, member.keep])
-            shifts.append(draw.log10_jfactor_obs - member.log10_jfactor)
-        return self.profiles(counts, shifts)
+        counts = [d.counts[:, m.keep] for m, d in zip(self.members, draws, strict=True)]
+        return self.profiles(counts, self.observed_shifts(draws, realisations))
+
+    def observed_shifts(self, draws, realisations):
+        """log10 of the observed J of each data set over the one it has, (n_real,) each."""
+        return [
+            self.scatter.observed(
+                member.target, member.instrument, draw.log10_jfactor, draw.log10_jfactor_obs,
+                realisations,
+            ) - member.log10_jfactor
+            for member, draw in zip(self.members, draws, strict=True)
+        ]  # fmt: skip
 
     def signal_counts(self, strength, realisations, streams):
         """Counts of data in which every mass and channel has its own signal.
@@ -269,27 +297,36 @@ class FastEngine:
         shifts : list of array, shape (n_real,)
         """
         draws = self.simulation.draws(list(realisations))
-        counts, shifts = [], []
+        counts = []
         for member, draw, stream in zip(self.members, draws, streams, strict=True):
             scale = 10.0 ** (draw.log10_jfactor - member.log10_jfactor)
-            mean = member.profiles.mean(scale[:, None] * strength)
-            counts.append(stream.poisson(mean))
-            shifts.append(draw.log10_jfactor_obs - member.log10_jfactor)
-        return counts, shifts
+            counts.append(stream.poisson(member.profiles.mean(scale[:, None] * strength)))
+        return counts, self.observed_shifts(draws, realisations)
 
-    def asimov_ts(self, strength):
-        """TS of Asimov data, every mass and channel with its own signal.
+    def asimov_results(self, strength, factor):
+        """TS and limit of Asimov data, every mass and channel with its own signal and exposure.
 
         Parameters
         ----------
-        strength : array, shape (channel, mass)
-        """
-        strength = strength.reshape(-1)
-        counts = [member.profiles.mean(strength)[None] for member in self.members]
-        total = self.profiles(counts, [np.zeros(1)] * len(counts))[1]
-        return summarise(total, self.shape, self.cl)["ts"]
+        strength, factor : array, shape (channel, mass)
 
-    def profiles(self, counts, shifts):
+        Returns
+        -------
+        arrays : dict of array, shape (channel, mass)
+            As `summarise`.
+        """
+        strength, factor = strength.ravel(), factor.ravel()
+        counts, shifts = [], []
+        for member in self.members:
+            shift = member.asimov_log10_jfactor - member.log10_jfactor
+            counts.append(member.profiles.mean(strength * 10.0**shift)[None])
+            shifts.append(np.array([shift]))
+        total = self.profiles(counts, shifts, factor)[1]
+        return {
+            name: values[0] for name, values in summarise(total, (1, *self.shape), self.cl).items()
+        }
+
+    def profiles(self, counts, shifts, factor=None):
         """Profiles of targets, J not treated, and of the stack.
 
         Parameters
@@ -298,6 +335,8 @@ class FastEngine:
             For each dataset.
         shifts : list of array, shape (n_real,)
             log10 of the observed J over that of the datasets given.
+        factor : array, shape (n_row,), optional
+            Exposure in units of the data sets', of counts and backgrounds alike.
 
         Returns
         -------
@@ -307,18 +346,18 @@ class FastEngine:
         """
         step = self.stack._coarsest_step()
         while True:
-            raw = self._raw(counts, shifts, step)
+            raw = self._raw(counts, shifts, step, factor)
             total = self.stack._combine(raw, self.stack.targets)
             needed = step_for_ts(total.largest_ts())
             if needed >= step:
                 return raw, total
             step = needed
 
-    def _raw(self, counts, shifts, step):
+    def _raw(self, counts, shifts, step, factor):
         parts = {}
         for member, n, shift in zip(self.members, counts, shifts, strict=True):
-            profiles = member.profiles.run(n, step)
-            shift = np.repeat(shift + member.moved, member.profiles.n_row)
+            profiles = member.profiles.run(n, step, factor)
+            shift = np.repeat(shift, member.profiles.n_row)
             own = parts.setdefault(member.target, {})
             own[member.instrument] = shift_rows(profiles, shift)
         return {
@@ -336,11 +375,10 @@ class _Member:
         self.name = dataset.name
         self.target, model = _dark_matter_model(dataset, castro.process)
         self.instrument = dataset.instrument
-        template = stack.groups[self.target][self.instrument]
-        self.log10_jfactor = template.meta.log10_jfactor
+        self.asimov_log10_jfactor = stack.groups[self.target][self.instrument].meta.log10_jfactor
+        self.log10_jfactor, _ = _jfactor(dataset, model)
         self.keep, amplitude, width, _ = castro._amplitude(dataset, model)
         self.profiles = PoissonProfiles(
             expectation.background[self.keep], expectation.npred[self.keep], amplitude, width
         )
-        self.prior = prior = stack.priors[self.target][self.instrument]
-        self.moved = 0.0 if prior is None else prior.log10_jfactor - self.log10_jfactor
+        self.prior = stack.priors[self.target][self.instrument]

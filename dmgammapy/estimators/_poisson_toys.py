@@ -78,11 +78,12 @@ class PoissonProfiles:
         """Expected counts of each row with its own signal, shape (..., n_row, n_bin)."""
         return self.background + np.asarray(strength)[..., None] * self.signal
 
-    def _lattice(self, most, step):
+    def _lattice(self, most, step, factor):
         """First node of each row and number of nodes, for at most so many counts per bin."""
-        signal = self.signal[~self.empty]
-        most = np.broadcast_to(most, self.signal.shape)[~self.empty]
-        change = 2 * (signal * (1 + most / self.background)).sum(axis=1)
+        factor = factor[~self.empty, None]
+        signal = factor * self.signal[~self.empty]
+        most = factor * np.broadcast_to(most, self.signal.shape)[~self.empty]
+        change = 2 * (signal * (1 + most / (factor * self.background))).sum(axis=1)
         with np.errstate(divide="ignore"):
             excluded = np.where(signal > 0, (most + 15 * np.sqrt(most) + 70) / signal, np.inf)
         bottom = np.log10(START_STAT / change)
@@ -94,7 +95,7 @@ class PoissonProfiles:
         start[self.empty] = start[~self.empty][0]
         return start, n_norm
 
-    def run(self, counts, step):
+    def run(self, counts, step, factor=None):
         """Profiles relative to zero signal.
 
         Parameters
@@ -103,6 +104,8 @@ class PoissonProfiles:
             The same for all rows, or for each its own.
         step : float
             Lattice step in dex.
+        factor : array, shape (n_row,), optional
+            Exposure: multiplies counts, backgrounds and signals of a row.
 
         Returns
         -------
@@ -116,13 +119,16 @@ class PoissonProfiles:
         if self.empty.all():
             start, n_norm = np.zeros(self.n_row, dtype=np.int64), 8
         else:
-            start, n_norm = self._lattice(counts.max(axis=0), step)
+            every = np.ones(self.n_row) if factor is None else np.asarray(factor, dtype=float)
+            start, n_norm = self._lattice(counts.max(axis=0), step, every)
         strength = 10.0 ** (step * (start[:, None] + np.arange(n_norm)))
         strength[self.empty] = 0.0
         expected = self.signal[:, :, None] * strength[:, None]
         logs = np.log1p(expected / self.background[:, None])
         out = np.empty((n_real, self.n_row, n_norm))
         _sum_bins(logs, 2 * expected.sum(axis=1), counts, out)
+        if factor is not None:
+            out *= np.asarray(factor)[:, None]
         n = n_real * self.n_row
         return LatticeProfiles(
             step=step,

@@ -114,6 +114,11 @@ class CastroSlicing:
         first = maps[0]
         for m in maps[1:]:
             first.check_compatible(m)
+            if m.meta.cl != first.meta.cl:
+                raise ValueError(
+                    f"limits at different confidence levels, {first.meta.cl:g} and {m.meta.cl:g}, "
+                    "don't fit into one result; make them with the same cl."
+                )
         if all("stat_scan" in m._data for m in maps):
             nodes = first.norm_axis.center
             if not all(

@@ -10,11 +10,13 @@ from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 from joblib import Parallel, delayed
 
 from dmgammapy.makers import SimulatedDatasetMaker
+from dmgammapy.makers._streams import check_count
 from dmgammapy.utils import progress
 
 from ._correlated_covariance import JFactorCovariance
 from ._ensembles import DatasetEngine, FastEngine, why_not_fast, with_signal
 from ._expected_reach import discovery_reach, required_exposure
+from ._jfactor_scatter import JFactorScatter
 from .castro_ensemble import BAND_QUANTILES
 from .castro_maps import CastroMaps
 from .limit_toys import fast_limit_toys, slow_limit_toys
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 METHODS = ("toys", "asimov")
 LIMIT_METHODS = ("profile", "cls", "clsb", "power_constrained", "feldman_cousins")
+STACK_OPTIONS = ("method", "extra_widths", "jfactor_covariance")
 ENGINES = ("auto", "fast", "datasets")
 
 
@@ -54,8 +57,8 @@ class ExpectedLimitsEstimator(Estimator):
         ``feldman_cousins``, see `CastroMaps.upper_limit_and_status`. Those of toys take the Asimov
         data without signal for reference.
     stack : dict, optional
-        Options of `StackedDMLikelihood`: ``method``, ``priors``, ``extra_widths``,
-        ``jfactor_covariance``, with which J_obs are then drawn, too.
+        Options of `StackedDMLikelihood`: ``method``, ``extra_widths``, ``jfactor_covariance``;
+        J_obs are drawn as the latter two say. Priors are those of the models.
     engine : {"auto", "fast", "datasets"}
         ``datasets`` makes data sets and analyses them as if read from files. ``fast`` takes the
         likelihood of Poisson counts of SED likelihoods as it is, for many realisations at once;
@@ -133,8 +136,18 @@ class ExpectedLimitsEstimator(Estimator):
             raise ValueError(f"quantiles must ascend between 0 and 1, got {quantiles}.")
         if limit_method not in LIMIT_METHODS:
             raise ValueError(f"limit_method must be one of {LIMIT_METHODS}, got {limit_method!r}.")
-        if "cl" in self.stack:
-            raise ValueError("stack: the confidence level is that of the castro estimator (cl).")
+        wrong = sorted(set(self.stack) - set(STACK_OPTIONS))
+        if wrong:
+            raise ValueError(
+                f"stack: {wrong} can't be given, only {list(STACK_OPTIONS)}; priors belong on the "
+                "models, from which J-factors are drawn, and cl is that of the castro estimator."
+            )
+        process = self.maker.signal.process
+        if process is not None and process != castro.process:
+            raise ValueError(
+                f"the signal of the maker is about {process}, the castro estimator about "
+                f"{castro.process}."
+            )
 
     @property
     def config_parameters(self):
@@ -174,7 +187,7 @@ class ExpectedLimitsEstimator(Estimator):
         datasets, tables
             As for `run`.
         realisations : list of int, optional
-            Their numbers. Default is 0 to ``n_realisations - 1``.
+            Their numbers, ascending. Default is 0 to ``n_realisations - 1``.
         per_target : bool
             Whether to keep the results of the targets, too. Default is False.
 
@@ -186,10 +199,15 @@ class ExpectedLimitsEstimator(Estimator):
         """
         if realisations is None:
             realisations = range(self.n_realisations)
-        realisations = [int(i) for i in realisations]
-        if not realisations or min(realisations) < 0:
-            raise ValueError(f"realisations must be numbers >= 0, got {realisations}.")
+        realisations = [check_count("a realisation", i) for i in realisations]
+        if not realisations or not (np.diff(realisations) > 0).all():
+            raise ValueError(f"realisations must be numbers that ascend, got {realisations}.")
         engine, template = self._engine(datasets, tables, max(realisations) + 1)
+        if per_target and engine.stacked.groups.get("stack"):
+            raise ValueError(
+                "a target is named 'stack', as the result of all is with per_target=True; rename "
+                "it."
+            )
         blocks = {}
         for i in realisations:
             blocks.setdefault(i // engine.block, []).append(i)
@@ -235,16 +253,23 @@ class ExpectedLimitsEstimator(Estimator):
             raise ValueError("there are no datasets and no tables to simulate.")
         simulation = self.maker.prepare(datasets) if datasets else None
         engine = DatasetEngine(self.castro, simulation, readers, self.stack, self.limit_method)
-        reason = "there are tables" if readers else why_not_fast(self.castro, datasets)
-        if self.engine == "fast" and reason is not None:
-            raise ValueError(f"engine='fast' can't be used: {reason}; take 'auto'.")
         stack = engine.stack(0) if readers else self._asimov_stack(datasets)
-        if self.engine != "datasets" and reason is None:
+        if self._is_fast(datasets, readers):
             engine = FastEngine(self.castro, simulation, datasets, stack, self.limit_method)
+        else:
+            engine.scatter = JFactorScatter(self.maker, stack)
+        engine.stacked = stack
         results = {"stack": stack.run(), **stack.target_maps}
         if not readers:
             engine.asimov = results
         return engine, results
+
+    def _is_fast(self, datasets, tables=()):
+        """Whether the fast engine is to be used."""
+        reason = "there are tables" if tables else why_not_fast(self.castro, datasets)
+        if self.engine == "fast" and reason is not None:
+            raise ValueError(f"engine='fast' can't be used: {reason}; take 'auto'.")
+        return self.engine != "datasets" and reason is None
 
     def _asimov_stack(self, datasets, tables=None, maker=None):
         """`StackedDMLikelihood` of the Asimov data, without signal if no maker is given."""
@@ -278,6 +303,7 @@ class ExpectedLimitsEstimator(Estimator):
             data[name] = RegionNDMap(geom, arrays[name][..., None, None])
         meta = template.meta.model_copy(deep=True)
         meta.origin = f"{len(realisations)} realisations of {self.maker!r}"
+        meta.notes = [*meta.notes, f"upper limits by the method {self.limit_method!r}."]
         return CastroMaps(data, meta)
 
     def limit_toys(self, datasets, strengths, n_toys=1000):
@@ -309,7 +335,7 @@ class ExpectedLimitsEstimator(Estimator):
         mass, channel and strength; of others it takes a whole analysis.
         """
         datasets = _as_list(datasets)
-        if n_toys < 1:
+        if check_count("n_toys", n_toys) < 1:
             raise ValueError(f"n_toys must be positive, got {n_toys}.")
         null = copy(self)
         null.maker = with_signal(self.maker)
@@ -371,8 +397,13 @@ class ExpectedLimitsEstimator(Estimator):
         Returns
         -------
         factor : array, shape (channel, mass)
-            In units of the datasets' exposure. Infinite where no exposure does, as the J-factors
-            are too uncertain; NaN without information.
+            In units of the datasets' exposure; NaN without information, or where the grid ends
+            before.
+
+        Raises
+        ------
+        ValueError
+            If the strength or ``ts`` is not positive.
         """
         return required_exposure(self, _as_list(datasets), strength, ts)
 

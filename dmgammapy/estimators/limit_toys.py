@@ -1,5 +1,6 @@
 """Simulated distributions of test statistics for limits: `LimitToys`."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 from joblib import Parallel, delayed
 
 from dmgammapy.makers import random_stream
@@ -90,27 +92,50 @@ class LimitToys:
         ValueError
             If the file is something else or damaged.
         """
-        with fits.open(path, checksum=True, memmap=False) as hdus:
-            if hdus[0].header.get("HDUCLAS1") != "LIMITTOYS":
-                raise ValueError(
-                    f"{path}: not a file of limit toys: HDUCLAS1 is "
-                    f"{hdus[0].header.get('HDUCLAS1')!r}."
-                )
-            missing = [n for n in ("MASS", "CHANNEL", *map(str.upper, ARRAYS)) if n not in hdus]
-            if missing:
-                raise ValueError(f"{path}: missing HDU {', '.join(missing)}.")
-            arrays = {name: np.array(hdus[name.upper()].data, dtype=float) for name in ARRAYS}
-            unit = u.Unit(hdus["STRENGTHS"].header["BUNIT"])
-            masses = QTable.read(hdus["MASS"])["mass"]
-            channels = [str(name).strip() for name in hdus["CHANNEL"].data["channel"]]
-        strengths = arrays.pop("strengths") * unit
-        shape = (len(channels), len(masses), strengths.shape[-1])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", AstropyUserWarning)  # checksums
+                with fits.open(path, checksum=True, memmap=False) as hdus:
+                    return cls._from_hdus(hdus, path)
+        except (OSError, AstropyUserWarning) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(f"{path}: not a sound FITS file: {error}.") from None
+
+    @classmethod
+    def _from_hdus(cls, hdus, path):
+        found = hdus[0].header.get("HDUCLAS1")
+        if found != "LIMITTOYS":
+            raise ValueError(f"{path}: not a file of limit toys: HDUCLAS1 is {found!r}.")
+        missing = [n for n in ("MASS", "CHANNEL", *map(str.upper, ARRAYS)) if n not in hdus]
+        if missing:
+            raise ValueError(f"{path}: missing HDU {', '.join(missing)}.")
+        arrays = {name: np.array(hdus[name.upper()].data, dtype=float) for name in ARRAYS}
+        masses = QTable.read(hdus["MASS"])["mass"]
+        channels = [str(name).strip() for name in hdus["CHANNEL"].data["channel"]]
+        unit = u.Unit(hdus["STRENGTHS"].header.get("BUNIT", ""))
+        if unit not in STRENGTH_UNITS.values():
+            raise ValueError(f"{path}, HDU STRENGTHS: BUNIT is {str(unit)!r}, expected a strength.")
+        strengths = arrays.pop("strengths")
+        if strengths.shape[:2] != (len(channels), len(masses)) or not _ascend(strengths):
+            raise ValueError(
+                f"{path}, HDU STRENGTHS: expected strengths >= 0 that ascend, of the shape "
+                f"(channel, mass, n_mu), ({len(channels)}, {len(masses)}) first."
+            )
+        shape = (*strengths.shape, arrays["q_signal"].shape[-1])
         for name, values in arrays.items():
-            if strengths.shape != shape or values.shape[:3] != shape:
+            if values.shape != shape:
                 raise ValueError(
-                    f"{path}, HDU {name.upper()}: expected the shape (channel, mass, n_mu, n_toy), "
-                    f"{shape} first, got {values.shape}."
+                    f"{path}, HDU {name.upper()}: expected the shape (channel, mass, n_mu, n_toy) "
+                    f"= {shape}, got {values.shape}."
                 )
+            unknown = np.isnan(values)
+            if (unknown.any(axis=-1) & ~unknown.all(axis=-1)).any() or (values < 0).any():
+                raise ValueError(
+                    f"{path}, HDU {name.upper()}: test statistics must be >= 0, or NaN throughout "
+                    "where there is no information."
+                )
+        strengths = strengths * unit
         return cls(strengths=strengths, masses=masses, channels=channels, **arrays)
 
     def __repr__(self):
@@ -119,6 +144,10 @@ class LimitToys:
             f"LimitToys({n_channel} channels, {n_mass} masses, {n_mu} strengths, "
             f"{self.n_toys} toys)"
         )
+
+
+def _ascend(strengths):
+    return np.ndim(strengths) == 3 and (strengths >= 0).all() and (np.diff(strengths) > 0).all()
 
 
 def check_strengths(strengths, castro):
@@ -133,7 +162,7 @@ def check_strengths(strengths, castro):
             f"strengths must have the shape (n_mu,) or (channel, mass, n_mu) = ({shape[0]}, "
             f"{shape[1]}, n_mu), got {values.shape}."
         )
-    if not ((values >= 0).all() and (np.diff(values, axis=-1) > 0).all()):
+    if not _ascend(values):
         raise ValueError("strengths must not be negative and ascend along the last axis.")
     return np.ascontiguousarray(values)
 

@@ -136,6 +136,11 @@ class SimulatedDatasetMaker:
         least_counts=LEAST_COUNTS,
         jfactor_covariance=None,
     ):
+        if jfactor_covariance is not None and not hasattr(jfactor_covariance, "matrix"):
+            raise TypeError(
+                "jfactor_covariance must be a JFactorCovariance (JFactorCovariance.create makes "
+                f"one), got {type(jfactor_covariance).__name__}."
+            )
         self.jfactor_covariance = jfactor_covariance
         self.seed = check_count("seed", seed)
         self.signal = Signal.from_arguments(mass, channel, sigmav, gamma)

@@ -98,9 +98,9 @@ def test_a_realisation_does_not_depend_on_the_others(pair, castro):
     datasets, expectations = pair
     maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
     estimator = ExpectedLimitsEstimator(castro, maker)
-    some = estimator.simulate(datasets, realisations=[40, 7])
+    some = estimator.simulate(datasets, realisations=[7, 40])
     all_of_them = estimator.simulate(datasets, realisations=range(41))
-    index = {"realisation": [40, 7]}
+    index = {"realisation": [7, 40]}
     assert np.array_equal(some["norm_ul"].data, all_of_them.slice_by_idx(index)["norm_ul"].data)
 
 
@@ -218,22 +218,97 @@ def test_discovery_reach():
         assert_allclose(reach.data.ravel() * per_sigmav, signal, rtol=1e-4)
 
 
-def test_required_exposure():
+@pytest.mark.parametrize("engine", ["fast", "datasets"])
+@pytest.mark.parametrize(("background", "part"), [(1e4, 0.03), (3.7, 0.4), (3.7, 0.01), (3.7, 30)])
+def test_required_exposure(background, part, engine):
+    """With J known the profile is F times that of the counts."""
+    dataset, maker, per_sigmav = one_bin(background)
+    castro = CastroEstimator([50] * u.GeV, ["b"])
+    estimator = ExpectedLimitsEstimator(
+        castro, maker, method="asimov", stack={"method": "fixed"}, engine=engine
+    )
+    strength = part * estimator.sensitivity(dataset).quantity.item()
+    signal = strength.value * per_sigmav
+    exact = 2.7055434541 / (2 * (signal - background * np.log1p(signal / background)))
+    # scans of data sets are continued by a parabola
+    rtol = {"fast": 2e-4, "datasets": 5e-3}[engine]
+    assert_allclose(estimator.required_exposure(dataset, strength), exact, rtol=rtol)
+
+
+def test_required_exposure_with_uncertain_jfactor():
+    """The sensitivity of data with that exposure is the strength asked for."""
     dataset, maker, per_sigmav = one_bin(3.7, width=0.4)
     castro = CastroEstimator([50] * u.GeV, ["b"])
-    estimator = ExpectedLimitsEstimator(castro, maker, method="asimov")
-    strength = 0.4 * estimator.sensitivity(dataset).quantity.item()
-    factor = estimator.required_exposure(dataset, strength).item()
-    more, maker, _ = one_bin(3.7 * factor, npred=4.0 * factor, width=0.4)
-    again = ExpectedLimitsEstimator(castro, maker, method="asimov").sensitivity(more)
-    assert_allclose(again.data.ravel(), strength.value, rtol=2e-4)
-    factor = estimator.required_exposure(dataset, strength, ts=25).item()
-    more, maker, _ = one_bin(3.7 * factor, npred=4.0 * factor, width=0.4)
-    reach = ExpectedLimitsEstimator(castro, maker).discovery_reach(more)
-    assert_allclose(reach.data.ravel(), strength.value, rtol=2e-4)
-    # J is uncertain by a factor 2.5, the limit can't be better than the flux is known
+    for method in ("profile", "marginal"):
+        settings = {"method": "asimov", "stack": {"method": method}}
+        estimator = ExpectedLimitsEstimator(castro, maker, **settings)
+        strength = 0.4 * estimator.sensitivity(dataset).quantity.item()
+        factor = estimator.required_exposure(dataset, strength).item()
+        more, other, _ = one_bin(3.7 * factor, npred=4.0 * factor, width=0.4)
+        again = ExpectedLimitsEstimator(castro, other, **settings).sensitivity(more)
+        assert_allclose(again.data.ravel(), strength.value, rtol=2e-4)
+        factor = estimator.required_exposure(dataset, strength, ts=25).item()
+        more, other, _ = one_bin(3.7 * factor, npred=4.0 * factor, width=0.4)
+        reach = ExpectedLimitsEstimator(castro, other, **settings).discovery_reach(more)
+        assert_allclose(reach.data.ravel(), strength.value, rtol=2e-4)
     with pytest.raises(ValueError, match="positive and finite"):
         estimator.required_exposure(dataset, 0 * u.Unit("cm3 s-1"))
+
+
+def test_true_jfactors_that_differ_from_the_catalogue():
+    """Nature has ten times the J of the catalogue; without signal nobody can tell."""
+    dataset, expectation = make_sed("one", [3.7], [4.0], 19.0, 0.2)
+    per_sigmav = counts_per_sigmav([4.0], 50.0, "b", 20.0).item()
+    expectations = {"one": expectation}
+    maker = SimulatedDatasetMaker(
+        3, expectations=expectations, log10_jfactor={"one": 20.0}, redraw_jfactor=False
+    )
+    plain = SimulatedDatasetMaker(3, expectations=expectations, redraw_jfactor=False)
+    castro = CastroEstimator([50] * u.GeV, ["b"])
+    for engine in ("fast", "datasets"):
+        estimator = ExpectedLimitsEstimator(castro, maker, n_realisations=5, engine=engine)
+        same = ExpectedLimitsEstimator(castro, plain, n_realisations=5, engine=engine)
+        limits = [e.simulate(dataset).sigmav_ul.data for e in (estimator, same)]
+        assert_allclose(*limits, rtol=1e-6)
+        signal = brentq(lambda s: 2 * ((3.7 + s) * np.log1p(s / 3.7) - s) - 25, 0.1, 100)
+        reach = estimator.discovery_reach(dataset).data.ravel()
+        assert_allclose(reach * per_sigmav, signal, rtol=1e-4)
+    strengths = [6 / per_sigmav] * u.Unit("cm3 s-1")
+    nulls = [
+        ExpectedLimitsEstimator(castro, m).limit_toys(dataset, strengths, 200).q_null
+        for m in (maker, plain)
+    ]
+    assert_allclose(*nulls, atol=1e-6)
+
+
+def test_instruments_scatter_independently(castro):
+    """Widths of their own: J_obs of two instruments of one target differ by them."""
+    datasets, expectations = [], {}
+    for name, background in (("A", 30.0), ("B", 9.0)):
+        dataset, expectation = make_sed("one", [background], [4.0], 19.0, 0.2)
+        dataset = dataset.copy(name=f"one-{name}")
+        dataset.instrument = name
+        dataset.models = make_sed("one", [background], [4.0], 19.0, 0.2)[0].models
+        datasets.append(dataset)
+        expectations[dataset.name] = expectation
+    maker = SimulatedDatasetMaker(3, expectations=expectations)
+    stack = {"extra_widths": {"B": 0.4}}
+    fast, slow = (
+        ExpectedLimitsEstimator(castro, maker, stack=stack, engine=engine)
+        for engine in ("fast", "datasets")
+    )
+    numbers = [0, 1, 30]
+    assert_allclose(
+        fast.simulate(datasets, realisations=numbers).sigmav_ul.data,
+        slow.simulate(datasets, realisations=numbers).sigmav_ul.data,
+        rtol=1e-4,
+    )
+    engine, _ = fast._engine(datasets, None, 0)
+    draws = engine.simulation.draws(range(1500))
+    first, second = engine.observed_shifts(draws, range(1500))
+    assert np.std(first) == pytest.approx(0.2, rel=0.06)
+    assert np.std(second - first) == pytest.approx(0.4, rel=0.06)
+    assert abs(np.corrcoef(first, second - first)[0, 1]) < 0.08
 
 
 # ---- toys for limits -----------------------------------------------------------------------------
@@ -366,7 +441,7 @@ def test_errors(pair, castro):
         ExpectedLimitsEstimator(castro, n_realisations=0)
     with pytest.raises(ValueError, match="between 0 and 1"):
         ExpectedLimitsEstimator(castro, quantiles=[0.5, 1.5])
-    with pytest.raises(ValueError, match="confidence level"):
+    with pytest.raises(ValueError, match="can't be given"):
         ExpectedLimitsEstimator(castro, stack={"cl": 0.9})
     maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
     with pytest.raises(ValueError, match="no datasets and no tables"):
@@ -374,8 +449,21 @@ def test_errors(pair, castro):
     linear = CastroEstimator([50] * u.GeV, ["b"], interpolation="linear")
     with pytest.raises(ValueError, match="interpolation='linear'"):
         ExpectedLimitsEstimator(linear, maker, engine="fast").run(datasets)
-    with pytest.raises(ValueError, match="realisations must be numbers"):
-        ExpectedLimitsEstimator(castro, maker).simulate(datasets, realisations=[-1])
+    estimator = ExpectedLimitsEstimator(castro, maker)
+    for wrong in ([-1], [40, 7], [3, 3], [0, 1.5]):
+        with pytest.raises(ValueError, match="must be"):
+            estimator.simulate(datasets, realisations=wrong)
+    with pytest.raises(ValueError, match="priors belong on the models"):
+        ExpectedLimitsEstimator(castro, maker, stack={"priors": {}})
+    decay = SimulatedDatasetMaker(1, gamma=1e-26 / u.s)
+    with pytest.raises(ValueError, match="about decay"):
+        ExpectedLimitsEstimator(castro, decay)
+    with pytest.raises(ValueError, match="ts must be positive"):
+        estimator.required_exposure(datasets, 1e-26 * u.Unit("cm3 s-1"), ts=0)
+    named, expectation = make_sed("stack", [9.0], [4.0], width=0.1)
+    maker = SimulatedDatasetMaker(1, expectations={"stack": expectation})
+    with pytest.raises(ValueError, match="named 'stack'"):
+        ExpectedLimitsEstimator(castro, maker).simulate(named, per_target=True)
 
 
 def test_nothing_of_the_input_is_changed(pair, castro):
