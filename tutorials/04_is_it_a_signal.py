@@ -443,7 +443,7 @@ table
 # - `feldman_cousins`: the upper end of an interval that becomes two-sided by itself when there is a
 #   signal. Covers 95 % with both its ends, so the upper one is higher in an excess.
 #
-# Without a fluctuation they agree within about 20 %. Quote the one whose sentence you mean, say
+# Without a fluctuation they agree within 30 %. Quote the one whose sentence you mean, say
 # which it is, and show the bands of the same one: `limit_method` of `ExpectedLimitsEstimator`.
 # Where counts are few, take limits from toys (`limit_toys`). Equations, and how often each covers
 # the truth in simulations of a stack, whose J-factors cost some coverage, are on the page "Which

@@ -20,6 +20,7 @@ from numba import njit
 
 SERIES_LIMIT = 1e-3
 INFINITE_A = 1e7  # in units of the scanned range: Gaussian to rounding
+LEAST_DISTANCE = 1e-11  # of the pole of the shape from the lowest norm, in units of that
 
 
 @njit(cache=True, nogil=True)
@@ -109,16 +110,18 @@ def _fit_shape(x, y, n, row):
         w[k] = 1.0 / (1.0 + (y[k] - low))
     work = np.empty((4, n))
     coef = np.empty(3)
-    # 1 + x / a must stay positive over the scan
-    smallest = np.log(max(1e-9, -1.0001 * xs[0]))
+    # 1 + x / a must stay positive over the scan: a = edge + e^t. A scan may end within a hair of
+    # where the prediction is zero, so that it is the distance from there that matters.
+    edge = max(0.0, -xs[0])
+    smallest = np.log(LEAST_DISTANCE * edge if edge > 0 else 1e-9)
     largest = np.log(1e4)
-    n_grid = 32
+    n_grid = 64 if edge > 0 else 32
     step = (largest - smallest) / (n_grid - 1)
     best = np.inf
     at = largest
     for i in range(n_grid):
         t = smallest + i * step
-        chi2 = _weighted_fit(xs, y, w, n, np.exp(t), work, coef)
+        chi2 = _weighted_fit(xs, y, w, n, edge + np.exp(t), work, coef)
         if coef[2] >= 0 and chi2 < best:
             best = chi2
             at = t
@@ -132,22 +135,22 @@ def _fit_shape(x, y, n, row):
     ratio = 0.6180339887498949
     t1 = hi - ratio * (hi - lo)
     t2 = lo + ratio * (hi - lo)
-    f1 = _weighted_fit(xs, y, w, n, np.exp(t1), work, coef)
-    f2 = _weighted_fit(xs, y, w, n, np.exp(t2), work, coef)
+    f1 = _weighted_fit(xs, y, w, n, edge + np.exp(t1), work, coef)
+    f2 = _weighted_fit(xs, y, w, n, edge + np.exp(t2), work, coef)
     for _ in range(26):
         if f1 < f2:
             hi = t2
             t2 = t1
             f2 = f1
             t1 = hi - ratio * (hi - lo)
-            f1 = _weighted_fit(xs, y, w, n, np.exp(t1), work, coef)
+            f1 = _weighted_fit(xs, y, w, n, edge + np.exp(t1), work, coef)
         else:
             lo = t1
             t1 = t2
             f1 = f2
             t2 = lo + ratio * (hi - lo)
-            f2 = _weighted_fit(xs, y, w, n, np.exp(t2), work, coef)
-    a = np.exp(0.5 * (lo + hi))
+            f2 = _weighted_fit(xs, y, w, n, edge + np.exp(t2), work, coef)
+    a = edge + np.exp(0.5 * (lo + hi))
     chi2 = _weighted_fit(xs, y, w, n, a, work, coef)
     gauss = _weighted_fit(xs, y, w, n, np.inf, work, coef)
     if not (gauss <= chi2 and coef[2] >= 0):

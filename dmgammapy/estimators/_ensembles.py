@@ -23,6 +23,7 @@ __all__ = ["BLOCK", "DatasetEngine", "FastEngine", "why_not_fast", "with_signal"
 # Realisations come in blocks of a fixed size, whatever the number of processes: the lattice of a
 # block depends on its counts, and results must not depend on who computed them.
 BLOCK = 25
+N_PROBE = 3
 QUANTITIES = ("strength", "strength_ul", "ts", "status")
 
 
@@ -82,17 +83,18 @@ def summarise(profiles, shape, cl):
     return {name: value.reshape(shape) for name, value in values.items()}
 
 
-def limits_by_method(profiles, shape, template, method):
-    """Limits by another method than ``profile``, with the Asimov result ``template``.
+def limits_by_method(profiles, asimov, shape, template, method):
+    """Limits by another method than ``profile``.
 
     Parameters
     ----------
-    profiles : `LatticeProfiles`
-        Rows of the shape ``shape``.
+    profiles, asimov : `LatticeProfiles`
+        Of realisations, and of the Asimov data without signal at their observed J; rows of the
+        shape ``shape``.
     shape : tuple
         (realisation, channel, mass).
     template : `CastroMaps`
-        Of the Asimov data without signal.
+        Whose masses, channels and metadata they have.
     method : str
         See `CastroMaps.upper_limit_and_status`.
 
@@ -100,6 +102,15 @@ def limits_by_method(profiles, shape, template, method):
     -------
     strength_ul, status : arrays of that shape
     """
+    castro = _as_castro(profiles, shape, template)
+    limit, status = castro.upper_limit_and_status(
+        method=method, asimov=_as_castro(asimov, shape, template)
+    )
+    return limit.data[..., 0, 0], status.data[..., 0, 0].astype(int)
+
+
+def _as_castro(profiles, shape, template):
+    """`CastroMaps` with the axis realisation, of rows of the shape (realisation, channel, mass)."""
     pivot = profiles.n_norm // 2
     nodes = np.append(0.0, 10.0 ** (profiles.step * (np.arange(profiles.n_norm) - pivot)))
     reference = 10.0 ** (profiles.step * (profiles.start + pivot))
@@ -123,9 +134,7 @@ def limits_by_method(profiles, shape, template, method):
             geom, (10.0**profiles.extrapolated / reference).reshape(geom.data_shape)
         ),
     }
-    castro = CastroMaps(data, template.meta)
-    limit, status = castro.upper_limit_and_status(method=method, asimov=template)
-    return limit.data[..., 0, 0], status.data[..., 0, 0].astype(int)
+    return CastroMaps(data, template.meta)
 
 
 class DatasetEngine:
@@ -140,17 +149,22 @@ class DatasetEngine:
     stack_options : dict
         Of `StackedDMLikelihood`.
     limit_method : str
-        Others than ``profile`` use ``asimov``, results of the Asimov data by name, if there are.
+        Others than ``profile`` use the Asimov data at the observed J of the realisation.
+    null : `~dmgammapy.makers.Simulation`, optional
+        Without signal, of which they are; without it there are none.
     """
 
     block = 1
 
-    def __init__(self, castro, simulation, tables, stack_options, limit_method="profile"):
+    def __init__(
+        self, castro, simulation, tables, stack_options, limit_method="profile", null=None
+    ):  # fmt: skip
         self.limit_method = limit_method
-        self.asimov, self.scatter = {}, None
+        self.scatter = None
         self.castro = copy(castro)
         self.castro.n_jobs, self.castro.show_progress = 1, False
         self.simulation = simulation
+        self.null = null
         self.tables = tables
         self.stack_options = dict(stack_options)
         self.stack_options |= {"show_progress": False, "cl": castro.cl}
@@ -164,10 +178,21 @@ class DatasetEngine:
             else:
                 datasets = list(self.simulation.run(realisation))
                 self._scatter(datasets, realisation)
-            castros = self.castro.run(datasets)
-            castros = castros if isinstance(castros, list) else [castros]
+            castros = self._castros(datasets)
         castros += [table(realisation) for table in self.tables]
         return StackedDMLikelihood(castros, **self.stack_options)
+
+    def _castros(self, datasets):
+        castros = self.castro.run(datasets)
+        return castros if isinstance(castros, list) else [castros]
+
+    def asimov_stack(self, realisation):
+        """`StackedDMLikelihood` of the Asimov data without signal, at J as a realisation has it."""
+        datasets = list(self.null.asimov())
+        for dataset, drawn in zip(datasets, self.simulation.draws([realisation]), strict=True):
+            observed_models(dataset.models, drawn.target, float(drawn.log10_jfactor_obs[0]))
+        self._scatter(datasets, realisation)
+        return StackedDMLikelihood(self._castros(datasets), **self.stack_options)
 
     def _scatter(self, datasets, realisation):
         """Move the observed J of instruments that have an uncertainty of their own."""
@@ -203,22 +228,28 @@ class DatasetEngine:
         }
 
     def _one(self, realisation, per_target):
-        stack = self.stack(realisation)
-        results = {"stack": stack.run()} | (stack.target_maps if per_target else {})
-        return {name: self._quantities(name, result) for name, result in results.items()}
+        results = _results(self.stack(realisation), per_target)
+        asimov = {}
+        if self.limit_method != "profile" and self.null is not None:
+            asimov = _results(self.asimov_stack(realisation), per_target)
+        return {
+            name: self._quantities(result, asimov.get(name)) for name, result in results.items()
+        }
 
-    def _quantities(self, name, castro):
+    def _quantities(self, castro, asimov):
         limit, status = castro.strength_ul, castro["status"]
         if self.limit_method != "profile":
-            limit, status = castro.upper_limit_and_status(
-                method=self.limit_method, asimov=self.asimov.get(name)
-            )
+            limit, status = castro.upper_limit_and_status(method=self.limit_method, asimov=asimov)
         return {
             "strength": castro.strength.data[..., 0, 0],
             "strength_ul": limit.data[..., 0, 0],
             "ts": castro["ts"].data[..., 0, 0],
             "status": status.data[..., 0, 0].astype(int),
         }
+
+
+def _results(stack, per_target):
+    return {"stack": stack.run()} | (stack.target_maps if per_target else {})
 
 
 class FastEngine:
@@ -239,7 +270,6 @@ class FastEngine:
     def __init__(self, castro, simulation, datasets, stack, limit_method="profile"):
         self.simulation = simulation
         self.limit_method = limit_method
-        self.asimov = {}
         self.stack = stack
         self.scatter = JFactorScatter(simulation.maker, stack)
         self.cl = castro.cl
@@ -250,18 +280,28 @@ class FastEngine:
 
     def run(self, realisations, per_target):
         """As `DatasetEngine.run`."""
-        raw, total = self.drawn_profiles(realisations)
+        draws = self.simulation.draws(list(realisations))
+        shifts = self.observed_shifts(draws, realisations)
+        counts = [d.counts[:, m.keep] for m, d in zip(self.members, draws, strict=True)]
+        results = self._results(counts, shifts, per_target)
         shape = (len(realisations), *self.shape)
-        results = {"stack": total}
-        if per_target:
-            results |= {name: self.stack._treated(name, raw[name]) for name in self.stack.targets}
-        out = {}
-        for name, profiles in results.items():
-            out[name] = summarise(profiles, shape, self.cl)
-            if self.limit_method != "profile":
+        out = {name: summarise(part, shape, self.cl) for name, part in results.items()}
+        if self.limit_method != "profile":
+            counts = [np.tile(m.profiles.background, (shape[0], 1)) for m in self.members]
+            asimov = self._results(counts, shifts, per_target)
+            template = self.stack.castros[0]
+            for name, part in results.items():
                 out[name]["strength_ul"], out[name]["status"] = limits_by_method(
-                    profiles, shape, self.asimov[name], self.limit_method
+                    part, asimov[name], shape, template, self.limit_method
                 )
+        return out
+
+    def _results(self, counts, shifts, per_target):
+        """Treated profiles by name."""
+        raw, total = self.profiles(counts, shifts)
+        out = {"stack": total}
+        if per_target:
+            out |= {name: self.stack._treated(name, raw[name]) for name in self.stack.targets}
         return out
 
     def drawn_profiles(self, realisations):
@@ -345,6 +385,10 @@ class FastEngine:
         total : `LatticeProfiles`
         """
         step = self.stack._coarsest_step()
+        if len(counts[0]) > 2 * N_PROBE:  # a few say which step will do
+            few = [slice(N_PROBE)] * len(counts)
+            parts = [[x[i] for x, i in zip(y, few, strict=True)] for y in (counts, shifts)]
+            step = self.profiles(*parts, factor)[1].step
         while True:
             raw = self._raw(counts, shifts, step, factor)
             total = self.stack._combine(raw, self.stack.targets)

@@ -568,12 +568,13 @@ class CastroMaps(CastroLimits, CastroNegative, CastroEnsemble, CastroSlicing, Ca
 
     def __repr__(self):
         m = self.masses.to_value("GeV")
-        scan = "none"
+        axes = ", ".join(f"{axis.name} ({axis.nbin})" for axis in self.geom.axes)
+        scan = []
         if "stat_scan" in self._data:
-            scan = (
-                f"{self.norm_axis.nbin} nodes, reference {self.strength_name} in "
+            scan = [
+                f"  norm axis    : {self.norm_axis.nbin} nodes, reference {self.strength_name} in "
                 f"{self['reference'].unit}"
-            )
+            ]
         n_results = len(self.meta.contributors)
         lines = [
             type(self).__name__,
@@ -582,10 +583,10 @@ class CastroMaps(CastroLimits, CastroNegative, CastroEnsemble, CastroSlicing, Ca
             f"  target       : {self.meta.about}"
             + (f", {n_results} results" if n_results > self.meta.n_targets else ""),
             f"  process      : {self.process}",
-            f"  axes         : {self.geom.axes.names}",
+            f"  axes         : {axes}",
             f"  masses       : {len(m)} from {m[0]:g} to {m[-1]:g} GeV",
             f"  channels     : {', '.join(self.channels)}",
-            f"  norm axis    : {scan}",
+            *scan,
             f"  J treatment  : {self.meta.jfactor_method or 'none yet'}",
             f"  cl           : {self.meta.cl}",
             f"  quantities   : {', '.join(self.available_quantities)}",

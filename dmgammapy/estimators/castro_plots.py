@@ -147,7 +147,7 @@ class CastroPlots:
         if self.geom.axes.names != ["mass", "channel", "quantile"]:
             raise ValueError(
                 f"plot_bands needs the axes mass, channel and quantile, got "
-                f"{self.geom.axes.names}; see ExpectedLimitsEstimator."
+                f"{self.geom.axes.names}; quantiles() makes bands of an ensemble."
             )
         if observed is not None:
             self.check_compatible(observed)

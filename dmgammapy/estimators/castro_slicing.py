@@ -71,8 +71,8 @@ class CastroSlicing:
                 centers = axis.center.value
                 index[name] = []
                 for v in values:
-                    i = int(np.argmin(np.abs(np.log(centers / v))))
-                    if not np.isclose(centers[i], v, rtol=1e-6):
+                    i = int(np.argmin(np.abs(centers - v)))
+                    if not np.isclose(centers[i], v, rtol=1e-6, atol=0):
                         raise ValueError(
                             f"{name} {v:g} {axis.unit} is not a node; nodes are {axis.center}."
                         )

@@ -55,7 +55,7 @@ class ExpectedLimitsEstimator(Estimator):
     limit_method : str
         Of the upper limits: ``profile`` (default), ``cls``, ``clsb``, ``power_constrained`` or
         ``feldman_cousins``, see `CastroMaps.upper_limit_and_status`. Those of toys take the Asimov
-        data without signal for reference.
+        data without signal, at the observed J of the realisation, for reference.
     stack : dict, optional
         Options of `StackedDMLikelihood`: ``method``, ``extra_widths``, ``jfactor_covariance``;
         J_obs are drawn as the latter two say. Priors are those of the models.
@@ -252,17 +252,19 @@ class ExpectedLimitsEstimator(Estimator):
         if not datasets and not readers:
             raise ValueError("there are no datasets and no tables to simulate.")
         simulation = self.maker.prepare(datasets) if datasets else None
-        engine = DatasetEngine(self.castro, simulation, readers, self.stack, self.limit_method)
+        null = None
+        if self.limit_method != "profile" and not readers:
+            null = with_signal(self.maker).prepare(datasets)
+        engine = DatasetEngine(
+            self.castro, simulation, readers, self.stack, self.limit_method, null
+        )
         stack = engine.stack(0) if readers else self._asimov_stack(datasets)
         if self._is_fast(datasets, readers):
             engine = FastEngine(self.castro, simulation, datasets, stack, self.limit_method)
         else:
             engine.scatter = JFactorScatter(self.maker, stack)
         engine.stacked = stack
-        results = {"stack": stack.run(), **stack.target_maps}
-        if not readers:
-            engine.asimov = results
-        return engine, results
+        return engine, {"stack": stack.run(), **stack.target_maps}
 
     def _is_fast(self, datasets, tables=()):
         """Whether the fast engine is to be used."""

@@ -122,7 +122,9 @@ def test_what_needs_scans_says_so():
     sample = ensemble(np.ones((3, 2)), np.ones((3, 2)))
     with pytest.raises(ValueError, match="no 'stat_scan'"):
         sample.upper_limit()
-    assert "norm axis    : none" in repr(sample)
+    assert "axes         : mass (2), channel (1), realisation (3)" in repr(sample)
+    assert "norm axis" not in repr(sample)
+    assert sample.slice_by_coord({"realisation": [0, 2]}).ts.data[1, 0, 0, 0, 0] == 1
     assert sample.copy().slice_by_mass(10 * u.GeV, 20 * u.GeV).ts.data.shape == (3, 1, 1, 1, 1)
 
 

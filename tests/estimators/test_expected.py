@@ -504,5 +504,10 @@ def test_other_limits_of_ensembles(pair, castro, limit_method):
     assert (results[0].sigmav_ul.data != profile.sigmav_ul.data).all()
     simulated = maker.prepare(datasets).run(3)
     stack = StackedDMLikelihood(castro.run(simulated)).run()
+    for dataset in datasets:  # the Asimov data are those of an analysis with the J observed
+        prior = next(d for d in simulated if d.name == dataset.name).models[0]
+        parameter = dataset.models[0].spectral_model.log10_jfactor
+        parameter.prior = prior.spectral_model.jfactor_prior
+        parameter.value = parameter.prior.log10_jfactor
     one = stack.upper_limit(method=limit_method, asimov=estimator.asimov(datasets))
     assert_allclose(results[1].sigmav_ul.data[1], one.data, rtol=1e-12)
