@@ -95,6 +95,15 @@ class LikelihoodScans:
         """Highest scanned norm of each bin, shape (n_bins,)."""
         return self._norm[np.arange(self.n_bins), self._n_points - 1]
 
+    @property
+    def norm_pole(self):
+        """Norm at which the Poisson shape predicts zero counts, shape (n_bins,); -inf if none.
+
+        There ``stat`` grows without bounds.
+        """
+        curved = self._params[:, 2] > 0
+        return np.where(curved, -self._params[:, 3], -np.inf)
+
     def stat(self, norm):
         """Interpolate -2 ln L of each bin.
 

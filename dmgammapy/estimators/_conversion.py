@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _kernels as kernels
 from ._mirrored_scans import MirroredScans
+from ._wall_kernels import replace_near_poles
 from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
 
 __all__ = ["FLUX_UNITS", "SpectraKey", "convert", "convert_rows", "unit_flux"]
@@ -29,6 +30,7 @@ YIELD_UNITS = {"flux": u.Unit(""), "eflux": u.Unit("GeV"), "dnde": u.Unit("GeV-1
 FLUX_UNITS = {name: unit * u.Unit("cm-2 s-1") for name, unit in YIELD_UNITS.items()}
 # Straight lines have kinks, which a lattice of the usual step would round off.
 LINEAR_STEP = BASE_STEP / 8
+FINEST_STEP = BASE_STEP / 2**8
 
 
 @lru_cache(maxsize=64)
@@ -86,7 +88,8 @@ def convert(
     """Profiles on the lattice from scans of bins.
 
     Rows in which every bin with flux was scanned at negative norms, too, get profiles of negative
-    signals. They end where the first bin's likelihood does, see `MirroredScans`.
+    signals. They end where the first bin's likelihood does, see `MirroredScans`. Where those need
+    a finer lattice, as few counts far below the background do, the positive ones get it, too.
 
     Parameters
     ----------
@@ -115,10 +118,21 @@ def convert(
     missing = ((amplitude > 0) & ~mirrored.reaches[keep]).any(axis=1)
     if (missing | profiles.empty).all():
         return profiles
-    amplitude = np.where(missing[:, None], 0.0, amplitude)
-    below = _convert(
-        mirrored, keep, amplitude, prior_width, profiles.step, n_negative, mirrored.log10_wall
-    )
+    held = np.where(missing[:, None], 0.0, amplitude)
+    fine = profiles.step
+    while True:
+        below = _convert(
+            mirrored, keep, held, prior_width, fine, n_negative, mirrored.log10_wall
+        )
+        with np.errstate(divide="ignore"):
+            if step is not None or mirrored.resolves(keep, np.log10(held), below):
+                break
+        if fine <= FINEST_STEP:
+            break
+        fine /= 2
+        mirrored = MirroredScans(scans, fine)
+    if fine < profiles.step:
+        profiles = _convert(scans, keep, amplitude, prior_width, fine, n_norm)
     return replace(profiles, negative=below)
 
 
@@ -149,6 +163,9 @@ def _convert(scans, keep, amplitude, prior_width, step, n_norm, log10_wall=None)
     position = np.where(amplitude > 0, log_amplitude / step, np.nan)
     values = np.empty((n_row, n_norm))
     kernels.apply_spectra(tables.stat, tables.first, position, start, values)
+    near = None if log10_wall is None else scans.near_poles(keep, log_amplitude)
+    if near is not None:
+        replace_near_poles(tables.stat, tables.first, position, start, *near, values)
     values[empty] = 0.0
     reach = (np.log10(scans.norm_max[keep]) - log_amplitude).min(axis=1)
     return LatticeProfiles(
@@ -220,7 +237,12 @@ def convert_rows(scans, amplitude, prior_width):
     profiles : LatticeProfiles
     """
     one = np.ones(1, dtype=bool)
-    step = min(_tabulate(scan, one).step for scan in scans)
+    step = min(
+        convert(scan, one, np.array([[a]]), prior_width).step
+        if scan.norm_min[0] < 0
+        else _tabulate(scan, one).step
+        for scan, a in zip(scans, amplitude, strict=True)
+    )
 
     def rows(n_norm, n_negative):
         return [

@@ -64,7 +64,9 @@ class LatticeProfiles:
         Profiles of negative signals of the same rows: strength ``10^u`` of its lattice means a
         signal of ``-10^u``; ``zero`` is shared. ``empty`` are rows that have none. Where the last
         node is less than `WALL_STAT` above the minimum it is a wall: a more negative signal is
-        impossible, its likelihood zero. Elsewhere nothing is known beyond it. Default is none.
+        impossible, its likelihood zero. That node is up to a step short of the true wall, so that
+        the minimum there is that much too shallow. Elsewhere nothing is known beyond it. Default
+        is none.
         Every operation applies to it, too.
     """
 

@@ -136,6 +136,11 @@ def to_hdulist(castro):
 
 def _axis_to_hdu(axis, position):
     cards = {"AXNUM": position, "AXNAME": axis.name}
+    if isinstance(axis, MapAxis) and not (np.diff(axis._nodes) > 0).all():
+        raise ValueError(
+            f"to_hdulist: the nodes of the axis {axis.name!r} must ascend, got {axis._nodes[:8]}; "
+            "put them in order first."
+        )
     if isinstance(axis, LabelMapAxis):
         labels = [_encode(str(label), axis.name) for label in axis.center]
         width = max(len(label) for label in labels)
@@ -416,3 +421,30 @@ def _check_values(data, meta, where):
         codes = [int(code) for code in LimitStatus]
         if not np.isin(data["status"].data, codes).all():
             raise ValueError(f"{where}, status: expected codes {codes}.")
+    _check_limits(data, where)
+
+
+def _check_limits(data, where):
+    """Refuse limits, TS and quantiles that no likelihood gives."""
+    axis = next((a for a in data["reference"].geom.axes if a.name == "quantile"), None)
+    if axis is not None:
+        nodes = axis.center.value
+        if not ((nodes >= 0) & (nodes <= 1)).all():
+            raise ValueError(f"{where}: the quantiles must be between 0 and 1, got {nodes}.")
+    for name in ("norm", "norm_ul", "ts"):
+        if name not in data:
+            continue
+        values = data[name].data
+        bad = (values < 0) | np.isinf(values)
+        if bad.any():
+            raise ValueError(
+                f"{where}, {name}: must not be negative or infinite, got {values[bad][0]:g} "
+                f"({int(bad.sum())} such values)."
+            )
+    if "status" in data and "norm_ul" in data:
+        lost = (data["status"].data == LimitStatus.FOUND) & np.isnan(data["norm_ul"].data)
+        if lost.any():
+            raise ValueError(
+                f"{where}, norm_ul: {int(lost.sum())} limits are NaN though their status is "
+                f"{LimitStatus.FOUND.name}."
+            )
