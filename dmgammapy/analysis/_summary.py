@@ -17,11 +17,13 @@ MARKS = {
     LimitStatus.GRID_EDGE: ">",
     LimitStatus.NO_INFORMATION: "-",
     LimitStatus.APPROXIMATE: "~",
+    LimitStatus.ALL_EXCLUDED: "!",
 }
 LEGEND = {
     "*": "* rests on an extrapolated scan",
     ">": "> lies outside of the scanned range",
     "~": "~ approximate: the width of the estimator was guessed",
+    "!": "! no limit: the test excludes all strengths",
     "-": "- no information (below the channel's threshold, or no flux in any bin)",
 }
 

@@ -133,6 +133,7 @@ class DatasetTerms:
             If it is not finite or negative where it is used.
         """
         npred = np.asarray(npred, dtype=float).reshape(self.counts.shape)
+        peak = np.max(npred, initial=0.0, where=np.isfinite(npred))
         npred = np.where(self.weight > 0, npred, 0.0)
         if not np.isfinite(npred).all():
             raise ValueError(
@@ -141,6 +142,9 @@ class DatasetTerms:
             )
         lowest = npred.min()
         if lowest < -NEGATIVE_NOISE * max(npred.max(), 0.0):
+            if -lowest <= NEGATIVE_NOISE * peak:
+                # what is masked is the source itself: beside it noise alone is left
+                return np.where(np.abs(npred) > NEGATIVE_NOISE * peak, npred, 0.0)
             place = np.argwhere(npred == lowest)[0][0]
             raise ValueError(
                 f"dataset {self.name!r}: the predicted counts of {what} are negative, down to "

@@ -121,9 +121,7 @@ def convert(
     held = np.where(missing[:, None], 0.0, amplitude)
     fine = profiles.step
     while True:
-        below = _convert(
-            mirrored, keep, held, prior_width, fine, n_negative, mirrored.log10_wall
-        )
+        below = _convert(mirrored, keep, held, prior_width, fine, n_negative, mirrored.log10_wall)
         with np.errstate(divide="ignore"):
             if step is not None or mirrored.resolves(keep, np.log10(held), below):
                 break

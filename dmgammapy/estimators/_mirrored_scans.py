@@ -14,8 +14,9 @@ SMOOTH = 5  # lattice steps beyond a wall for the interpolation on this side of 
 # A likelihood that goes to zero at a pole is a parabola from CUT lattice steps before it on, and
 # evaluated directly, not interpolated, from BEFORE steps before it to BEYOND steps after it.
 CUT, BEFORE, BEYOND = 0.5, 32, 8
-# Minima deeper than SHALLOW are that far from poles, else the step is halved
-STEPS_TO_POLE, SHALLOW = 5.0, 1e-3
+# Minima deeper than SHALLOW are that many steps away from poles, else the step is halved: with J
+# integrated out a parabola lets in 1e-3 of likelihood then.
+STEPS_TO_POLE, SHALLOW = 8.0, 1e-3
 
 
 class MirroredScans:
@@ -121,12 +122,15 @@ class MirroredScans:
         n_near = BEFORE + BEYOND
         away = np.where(there, pole - log_amplitude, 0.0)
         begin = np.floor(away / self._step).astype(np.int64) - BEFORE
-        log_norm = self._step * (begin[..., None] + np.arange(n_near)) + np.where(
-            there, log_amplitude, 0.0
-        )[..., None]
+        log_norm = (
+            self._step * (begin[..., None] + np.arange(n_near))
+            + np.where(there, log_amplitude, 0.0)[..., None]
+        )
         norm = np.zeros((self.n_bins, len(begin) * n_near + 1))
-        norm[keep, 1:] = np.where(there[..., None], 10.0**log_norm, 0.0).transpose(1, 0, 2).reshape(
-            len(pole), -1
+        norm[keep, 1:] = (
+            np.where(there[..., None], 10.0**log_norm, 0.0)
+            .transpose(1, 0, 2)
+            .reshape(len(pole), -1)
         )
         stat = self.stat(norm)[keep]
         stat = (stat[:, 1:] - stat[:, :1]).reshape(len(pole), -1, n_near).transpose(1, 0, 2)

@@ -14,7 +14,8 @@ from .limits import LimitStatus
 SMALLEST_Q = 1e-10  # over q^2: below, differences of logarithms lose their digits
 BELOW_NODES = 8.0  # dex below the first node in which lower ends are sought
 N_HALVINGS = 34
-FOUND, BEYOND, BELOW = 0, 1, 2  # codes of `find_upper`
+SURE_Q = 1e-4  # where a profile has risen by less, digits are lost: q_asimov goes as strength^2
+FOUND, BEYOND, BELOW, NONE = 0, 1, 2, 3  # codes of `find_upper`; NONE: nothing is accepted
 
 
 @njit(cache=True, nogil=True)
@@ -30,20 +31,6 @@ def _read_off(u, v, zero, rows, x, out):
         else:
             j = min(max(np.searchsorted(u, x[i], side="right") - 1, 0), n - 2)
             out[i] = kernels._lagrange4(u, v[r], j, x[i])
-
-
-@njit(cache=True, nogil=True)
-def _interpolate(nodes, values, rows, x, out):
-    """Linear between the nodes of each row, (n_row, n_node); NaN beyond the last one."""
-    n = nodes.shape[1]
-    for i in range(len(rows)):
-        r = rows[i]
-        if not x[i] <= nodes[r, n - 1]:
-            out[i] = np.nan
-            continue
-        j = min(max(np.searchsorted(nodes[r], x[i], side="right") - 1, 0), n - 2)
-        part = (x[i] - nodes[r, j]) / (nodes[r, j + 1] - nodes[r, j])
-        out[i] = values[r, j] + part * (values[r, j + 1] - values[r, j])
 
 
 def common_nodes(strengths, n_row, name="strengths"):
@@ -108,6 +95,7 @@ class Curves:
         """Values in strength and `LimitStatus` for codes of `find_upper`; NaN without a value."""
         status = np.where(code == FOUND, int(LimitStatus.FOUND), int(LimitStatus.GRID_EDGE))
         status = np.where((code == FOUND) & guessed, int(LimitStatus.APPROXIMATE), status)
+        status = np.where(code == NONE, int(LimitStatus.ALL_EXCLUDED), status)
         status = np.where(self.unknown, int(LimitStatus.NO_INFORMATION), status)
         known = (code == FOUND) & ~self.unknown
         return np.where(known, value * self.scale, np.nan), status
@@ -134,6 +122,19 @@ class Width:
             flat = np.nanmax(self.asimov.stat, axis=1) - self.asimov.zero <= 0
             self.has_asimov = (~self.asimov.unknown & ~flat)[self.index]
             self.guessed &= ~self.has_asimov
+            rise = self.asimov.rows - self.asimov.zero[:, None]
+            self.sure_asimov = _first_sure(self.asimov.nodes, rise)
+        self.sure = np.full(len(curves), -np.inf)
+        rows = np.flatnonzero(self.guessed & ~curves.unknown)
+        if len(rows):
+            rise = [self._guess(rows, np.full(len(rows), x)) for x in curves.nodes]
+            self.sure[rows] = _first_sure(curves.nodes, np.transpose(rise))
+
+    def _guess(self, rows, log_mu):
+        """``q_asimov`` of a parabola through 0, mu / 2 and mu."""
+        curves = self.curves
+        half = curves.at(rows, log_mu - np.log10(2.0))
+        return 2 * (curves.at(rows, log_mu) - 2 * half + curves.zero[rows])
 
     def _use_negative(self, strengths, stat):
         best, minimum, found = unbounded_minimum(self.curves, strengths, stat)
@@ -152,14 +153,25 @@ class Width:
         q = np.where(mu == self.best[rows], 1.0, q)
         guessed = self.guessed[rows]
         if guessed.any():
-            half = curves.at(rows[guessed], log_mu[guessed] - np.log10(2.0))
-            bend = stat_mu[guessed] - 2 * half + curves.zero[rows[guessed]]
-            q[guessed] = 2 * bend
+            of = rows[guessed]
+            at = np.maximum(log_mu[guessed], self.sure[of])
+            q[guessed] = self._guess(of, at) * 100.0 ** (log_mu[guessed] - at)
         if self.asimov is not None:
             known = self.has_asimov[rows]
             which = self.index[rows[known]]
-            q[known] = self.asimov.at(which, log_mu[known]) - self.asimov.zero[which]
+            at = np.maximum(log_mu[known], self.sure_asimov[which])
+            rise = self.asimov.at(which, at) - self.asimov.zero[which]
+            q[known] = rise * 100.0 ** (log_mu[known] - at)
         return np.maximum(q, smallest)
+
+
+def _first_sure(nodes, rise):
+    """First node from which on all known rises are `SURE_Q`, (n_row,); the first if none is."""
+    small = rise < SURE_Q
+    last = len(nodes) - 1 - np.argmax(small[:, ::-1], axis=1)
+    first = np.where(small.any(axis=1), last + 1, 0)
+    known = np.isfinite(rise).sum(axis=1)
+    return nodes[np.where(first < known, first, 0)]
 
 
 def unbounded_minimum(curves, strengths, stat):
@@ -269,6 +281,10 @@ def find_upper(curves, excess, largest):
     low = np.where(narrow, curves.log_best, low)
     above = np.where(narrow, np.searchsorted(nodes, curves.log_best, side="right"), above)
     code = np.where(narrow & (above >= n), BEYOND, code)
+    near = np.flatnonzero(narrow & (above < n))
+    if len(near):  # something may be inside up to there, but nothing is known of what follows
+        lost = np.isnan(excess(near, low[near])) | np.isnan(excess(near, nodes[above[near]]))
+        code[near[lost]] = BEYOND
     code = np.where(np.isinf(low), np.where(unknown_above, BEYOND, BELOW), code)
     value = np.full(n_row, np.nan)
     rows = np.flatnonzero(code == FOUND)
@@ -277,7 +293,7 @@ def find_upper(curves, excess, largest):
 
 
 def find_lower(curves, excess, largest, zero_inside):
-    """Innermost strength with ``excess > 0``; 0 where no signal is inside."""
+    """Innermost strength with ``excess > 0``; 0 where no signal is inside, NaN if unknown."""
     nodes = curves.nodes
     value = np.zeros(len(curves))
     rows = np.flatnonzero(~zero_inside & (curves.best > 0))
@@ -300,33 +316,8 @@ def find_lower(curves, excess, largest, zero_inside):
     before = np.searchsorted(nodes, inside) - 1
     outer = np.where(before < 0, nodes[0] - BELOW_NODES, nodes[np.maximum(before, 0)])
     value[rows] = halve(rows, inside, outer, excess)
+    value[rows[np.isnan(excess(rows, inside)) | np.isnan(excess(rows, outer))]] = np.nan
     return value
-
-
-class Thresholds:
-    """Critical values between simulated strengths, linear in log10 strength.
-
-    Parameters
-    ----------
-    strengths, critical : arrays, shape (n_row, n_mu)
-        Ascending strengths in units of the curves' scale. Below the first that is not 0 the
-        critical value is linear in the strength if there is one at 0, else constant.
-    """
-
-    def __init__(self, strengths, critical):
-        self.has_zero = bool((strengths[:, 0] == 0).all())
-        first = int(self.has_zero)
-        self.zero = np.ascontiguousarray(critical[:, 0])
-        self.nodes = np.log10(np.ascontiguousarray(strengths[:, first:]))
-        self.critical = np.ascontiguousarray(critical[:, first:])
-
-    def __call__(self, rows, log_mu):
-        out = np.empty(len(rows))
-        _interpolate(self.nodes, self.critical, rows, log_mu, out)
-        first = self.critical[rows, 0]
-        part = 10.0 ** np.minimum(log_mu - self.nodes[rows, 0], 0.0)
-        below = self.zero[rows] + (first - self.zero[rows]) * part
-        return np.where(log_mu < self.nodes[rows, 0], below, out)
 
 
 @njit(cache=True, nogil=True)

@@ -14,6 +14,23 @@ ASIMOV_TS = 1e-3
 ENSEMBLE_QUANTITIES = ("norm", "norm_ul", "ts")
 
 
+def _hazen(values, q):
+    """Quantiles along the first axis; infinite wherever a neighbour is, NaN where any value is.
+
+    The middle of the k-th of n values is the quantile (k - 1/2) / n.
+    """
+    ranked, n = np.sort(values, axis=0), len(values)
+    place = np.clip(q * n - 0.5, 0, n - 1)
+    low = np.floor(place).astype(int)
+    part = (place - low).reshape(-1, *[1] * (values.ndim - 1))
+    low, high = ranked[low], ranked[np.ceil(place).astype(int)]
+    with np.errstate(invalid="ignore"):
+        result = np.where(part > 0, low * (1 - part) + high * part, low)
+    result = np.where((part > 0) & np.isposinf(high), np.inf, result)
+    result = np.where((part > 0) & np.isneginf(low), -np.inf, result)
+    return np.where(np.isnan(values).any(axis=0), np.nan, result)
+
+
 class CastroEnsemble:
     """Mixin with what is done along the axis ``realisation``."""
 
@@ -38,8 +55,9 @@ class CastroEnsemble:
     def quantiles(self, q=BAND_QUANTILES, axis="realisation"):
         """Quantiles of best fit, limit and TS over realisations.
 
-        A realisation whose limit lies beyond the grid counts as infinitely weak; a quantile that
-        falls there is NaN with the status ``GRID_EDGE``. Where limits at a quantile are
+        A realisation whose limit lies beyond the grid counts as infinitely weak, one that excludes
+        all strengths as infinitely strong; a quantile that falls there is NaN with the status
+        ``GRID_EDGE`` or ``ALL_EXCLUDED``. Where limits at a quantile are
         extrapolated, the quantile is.
 
         Parameters
@@ -75,12 +93,13 @@ class CastroEnsemble:
                 continue
             values = np.array(self._data[name].data, dtype=float)
             if name == "norm_ul":
+                strongest = self["status"].data == LimitStatus.ALL_EXCLUDED
                 values = np.where(np.isnan(values) & ~empty, np.inf, values)
+                values = np.where(strongest, -np.inf, values)
             values = np.moveaxis(values, along, 0)
             if name != "ts":
                 values = values * reference / common
-            with np.errstate(invalid="ignore"):
-                result = np.quantile(values, q, axis=0, method="hazen")
+            result = _hazen(values, q)
             if name == "norm_ul":
                 out["status"] = self._quantile_status(values, result, q, along)
                 result = np.where(np.isfinite(result), result, np.nan)
@@ -105,7 +124,8 @@ class CastroEnsemble:
         low, high = np.floor(place).astype(int), np.ceil(place).astype(int)
         worst = np.maximum(ranked[low], ranked[high])
         empty = (status == LimitStatus.NO_INFORMATION).any(axis=0)
-        worst = np.where(np.isinf(result), int(LimitStatus.GRID_EDGE), worst)
+        worst = np.where(np.isposinf(result), int(LimitStatus.GRID_EDGE), worst)
+        worst = np.where(np.isneginf(result), int(LimitStatus.ALL_EXCLUDED), worst)
         return np.where(empty, int(LimitStatus.NO_INFORMATION), worst)
 
     def expected_limits(self, quantiles=BAND_QUANTILES, method="profile", cl=None, **settings):
@@ -150,6 +170,10 @@ class CastroEnsemble:
         for n, root in zip(n_sigma, roots, strict=True):
             limit, status = self._rise(max(root, 0.0) ** 2)
             best, _ = self._rise(max(n, 0.0) ** 2)
+            if root <= 0:  # CLs+b excludes all strengths
+                known = status != LimitStatus.NO_INFORMATION
+                limit = np.full_like(limit, np.nan)
+                status = np.where(known, int(LimitStatus.ALL_EXCLUDED), status)
             out["norm_ul"].append(limit.reshape(shape))
             out["status"].append(status.reshape(shape))
             out["norm"].append(best.reshape(shape) if n > 0 else np.zeros(shape))

@@ -14,6 +14,9 @@ __all__ = ["CastroLimits", "estimate_quantities"]
 
 METHODS = ("profile", "cls", "clsb", "power_constrained", "feldman_cousins", "toys", "toys_clsb")
 INTERVALS = ("profile", "feldman_cousins")
+INTERVAL_CL = 0.6827
+NO_SIGNAL_TS = 1e-3  # of Asimov data without signal, but for rounding
+TAIL_MATTERS = 0.4  # of 1 - cl
 
 
 class CastroLimits:
@@ -76,12 +79,16 @@ class CastroLimits:
                 f"asimov must have the axes of this result, got the shapes {shapes[1]} and "
                 f"{shapes[0]}."
             )
+        targets = [m.meta.target for m in (self, asimov)]
+        if None not in targets and targets[0] != targets[1]:  # J itself may be measured anew
+            raise ValueError(f"asimov is of {targets[1]!r}, the data are of {targets[0]!r}.")
         methods = [m.meta.jfactor_method for m in (self, asimov)]
         if methods[0] != methods[1]:
             raise ValueError(
                 "asimov must be treated as the data are: its J treatment is "
                 f"{methods[1] or 'none'}, that of the data {methods[0] or 'none'}."
             )
+        _check_no_signal(asimov)
         nodes, rows, zero = asimov._rows()
         ratio = np.log10(
             (self["reference"].quantity / asimov["reference"].quantity).to_value("").ravel()
@@ -92,7 +99,12 @@ class CastroLimits:
         stat = np.empty((len(rows), len(own) + 1))
         stat[:, 0] = zero
         moved = np.empty((len(rows), len(own)))
-        kernels.resample(nodes, rows, zero, own + ratio[:, None], moved)
+        wanted = own + ratio[:, None]
+        kernels.resample(nodes, rows, zero, wanted, moved)
+        # below its nodes a minimum at zero is quadratic
+        low = 100.0 ** np.minimum(wanted - nodes[0], 0.0)
+        continued = zero[:, None] + (rows[:, :1] - zero[:, None]) * low
+        moved = np.where(wanted < nodes[0], continued, moved)
         stat[:, 1:] = moved
         stat[asimov.is_empty.ravel()[index]] = np.nan  # these rows go without
         beyond, gap = asimov._log10_extrapolated[index], asimov._log10_gap[index]
@@ -100,6 +112,19 @@ class CastroLimits:
 
     def _toys(self, toys, *names):
         """Simulated norms (n_row, n_mu) and test statistics (n_row, n_mu, n_toy)."""
+        channels = getattr(toys, "channels", None)
+        if channels is not None and list(channels) != list(self.channels):
+            raise ValueError(
+                f"toys must be of the channels of this result, {list(self.channels)}, got "
+                f"{list(channels)}."
+            )
+        masses = getattr(toys, "masses", None)
+        if masses is not None and not (
+            len(masses) == len(self.masses) and np.allclose((masses / self.masses).to_value(""), 1)
+        ):
+            raise ValueError(
+                f"toys must be of the masses of this result, {self.masses}, got {masses}."
+            )
         unit = self["reference"].unit
         strengths = u.Quantity(toys.strengths, unit).to_value(unit)
         shape = self["reference"].data.shape[:-2]
@@ -166,7 +191,8 @@ class CastroLimits:
                 ``asimov``, else the negative strengths of the scan; without both the width of the
                 estimator is guessed and the status is APPROXIMATE.
             ``clsb``
-                CLs+b, likewise; NaN where the data exclude all strengths.
+                CLs+b, likewise; NaN with the status ALL_EXCLUDED where the data exclude all
+                strengths.
             ``power_constrained``
                 CLs+b, but not below where the power falls to ``min_power``.
             ``feldman_cousins``
@@ -193,8 +219,16 @@ class CastroLimits:
         Raises
         ------
         ValueError
-            If the method is unknown, the level out of range, toys are missing, or ``asimov`` does
-            not fit.
+            If the method is unknown, the level out of range, arguments are missing or not used by
+            the method, toys are of other masses or channels or fewer than 20, or ``asimov`` does
+            not fit: another target or J treatment, other masses or channels, or a best fit that is
+            not at zero.
+
+        Notes
+        -----
+        Asymptotic methods take the estimator for Gaussian and are too strong for few counts: CLs
+        by 5 to 10 % with ten background counts, up to a third with less than one
+        (`dmgammapy.estimators.intervals` has a table). Use toys there.
 
         Examples
         --------
@@ -218,6 +252,8 @@ class CastroLimits:
         cl = self.meta.cl if cl is None else cl
         scan = self._scan()
         nodes = self.norm_axis.center.value
+        if min_power != MIN_POWER and method != "power_constrained":
+            raise ValueError(f"method {method!r} does not use min_power.")
         settings, beyond, gap = self._limit_settings(method, asimov)
         if toys is not None and method not in ("toys", "toys_clsb", "feldman_cousins"):
             raise ValueError(f"method {method!r} does not use toys.")
@@ -248,6 +284,8 @@ class CastroLimits:
     def _feldman_cousins(self, cl, toys, settings):
         nodes, scan = self.norm_axis.center.value, self._scan()
         if toys is not None:
+            if "asimov" in settings:
+                raise ValueError("give either asimov or toys to 'feldman_cousins', not both.")
             strengths, t = self._toys(toys, "t_signal")
             settings = {"toys": t, "toy_strengths": strengths}
         return intervals.feldman_cousins(nodes, scan, cl, **settings)
@@ -262,7 +300,7 @@ class CastroLimits:
         return self.upper_limit_and_status(cl, method, delta_stat, **settings)[0]
 
     def interval_and_status(
-        self, cl=0.6827, delta_stat=None, method="profile", *, asimov=None, toys=None
+        self, cl=INTERVAL_CL, delta_stat=None, method="profile", *, asimov=None, toys=None
     ):
         """Two-sided interval of the signal strength, and what it is worth.
 
@@ -285,7 +323,7 @@ class CastroLimits:
             ``lower`` is 0 where zero is inside; NaN where the grid ends first or the data hold
             no information.
         status : `~gammapy.maps.Map`
-            `LimitStatus` of ``upper``.
+            `LimitStatus` of ``upper``; EXTRAPOLATED also where ``lower`` is.
 
         Raises
         ------
@@ -304,6 +342,8 @@ class CastroLimits:
                 raise ValueError(f"method {method!r} does not use toys.")
             if delta_stat is None:
                 delta_stat = limits.delta_stat_interval(cl)
+            elif cl != INTERVAL_CL:
+                raise ValueError("give either cl or delta_stat, not both.")
             nodes, stat, zero = self._rows()
             best, minimum = limits.best_fit(nodes, stat, zero)
             lower, upper = limits.interval(nodes, stat, zero, best, minimum, delta_stat)
@@ -311,6 +351,7 @@ class CastroLimits:
                 np.isfinite(upper), int(LimitStatus.FOUND), int(LimitStatus.GRID_EDGE)
             )
         upper, status = self._finish(upper, status, beyond, gap)
+        status = self._mark_lower(lower, status, gap)
         lower = np.where(self.is_empty.ravel(), np.nan, lower)
         return (
             self._as_strength_map(lower),
@@ -318,7 +359,16 @@ class CastroLimits:
             self._as_status_map(status),
         )
 
-    def interval(self, cl=0.6827, delta_stat=None, method="profile", **settings):
+    def _mark_lower(self, lower, status, gap):
+        """EXTRAPOLATED where scans were extrapolated between the lower end and the best fit."""
+        nodes, stat, zero = self._rows()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            best = np.log10(limits.best_fit(nodes, stat, zero)[0])
+            crossed = (np.log10(lower) < gap[:, 1]) & (best > gap[:, 0])
+        given = (status == LimitStatus.FOUND) | (status == LimitStatus.APPROXIMATE)
+        return np.where(crossed & given, int(LimitStatus.EXTRAPOLATED), status)
+
+    def interval(self, cl=INTERVAL_CL, delta_stat=None, method="profile", **settings):
         """Two-sided interval, see `interval_and_status`.
 
         Returns
@@ -341,12 +391,18 @@ class CastroLimits:
         Returns
         -------
         limit, status : `~gammapy.maps.Map`
-            GRID_EDGE where the likelihood reaches beyond the grid.
+            GRID_EDGE where the likelihood reaches beyond the grid. EXTRAPOLATED also where more
+            than 0.4 (1 - cl) of the posterior, 2 % at 95 %, rests on extrapolated scans beyond the
+            limit.
         """
         cl = self.meta.cl if cl is None else cl
         scan = self._scan()
         norm, status = intervals.credible(self.norm_axis.center.value, scan, cl)
-        norm, status = self._finish(norm, status, self._log10_extrapolated, self._log10_gap)
+        beyond = self._log10_extrapolated
+        norm, status = self._finish(norm, status, beyond, self._log10_gap)
+        tail = intervals.mass_beyond(self.norm_axis.center.value, scan, 10.0**beyond)
+        heavy = (tail > TAIL_MATTERS * (1 - cl)) & (status == LimitStatus.FOUND)
+        status = np.where(heavy, int(LimitStatus.EXTRAPOLATED), status)
         return self._as_strength_map(norm), self._as_status_map(status)
 
     def credible_upper_limit(self, cl=None):
@@ -397,6 +453,22 @@ class CastroLimits:
         return (
             self._as_strength_map(np.where(known, best, np.nan)),
             RegionNDMap(self.geom, np.where(known, stat, np.nan).reshape(shape)),
+        )
+
+
+def _check_no_signal(asimov):
+    """An error unless the best fit of either sign is at zero."""
+    _, rows, zero = asimov._rows()
+    empty = asimov.is_empty.ravel()
+    lowest = rows.min(axis=1)
+    negative = asimov._negative()
+    if negative is not None:
+        lowest = np.fmin(lowest, np.fmin.reduce(negative[1], axis=1))
+    ts = np.where(empty, 0.0, zero - lowest)
+    if (ts > NO_SIGNAL_TS).any():
+        raise ValueError(
+            "asimov must be the Asimov data without signal, with the best fit at zero: its -2 ln L "
+            f"is up to {np.nanmax(ts):.3g} lower at some other strength."
         )
 
 

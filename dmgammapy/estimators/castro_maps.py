@@ -9,6 +9,7 @@ from astropy.table import QTable
 from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
 
 from . import castro_negative
+from ._scan_checks import coarse_notes
 from .castro_ensemble import CastroEnsemble
 from .castro_limits import CastroLimits, estimate_quantities
 from .castro_negative import CastroNegative
@@ -227,6 +228,7 @@ class CastroMaps(CastroLimits, CastroNegative, CastroEnsemble, CastroSlicing, Ca
                 ]
             stat = np.concatenate([zero[..., None], stat], axis=-1)
             nodes = np.append(0.0, nodes)
+        meta.notes = [*meta.notes, *coarse_notes(nodes, stat, empty, channels, masses)]
         pivot = 10.0 ** np.round(0.5 * np.log10(nodes[-1] * nodes[1]))
         return cls._from_arrays(
             nodes / pivot, reference * pivot, stat, masses, channels, empty,

@@ -54,8 +54,8 @@ from ._profile_curves import (
     BELOW,
     BEYOND,
     FOUND,
+    NONE,
     Curves,
-    Thresholds,
     Width,
     common_nodes,
     find_lower,
@@ -65,10 +65,15 @@ from ._profile_curves import (
 )
 from .limits import LimitStatus
 from .statistics import MIN_POWER, expected_root, log_cls, power_root, survival_t_mu_tilde
-from .unified_intervals import TIE, toys_critical, toys_p_value
+from .unified_intervals import toys_p_value
 
 __all__ = ["cls", "cls_toys", "clsb", "credible", "expected", "feldman_cousins",
            "posterior", "power_constrained", "profile"]  # fmt: skip
+
+
+FEWEST_TOYS = 20
+LARGEST_BLOCK = 2e7  # comparisons of toys at a time
+FURTHER_DOWN = 3.0  # dex below the first node in which limits by CLs+b are sought
 
 
 def _check_cl(cl):
@@ -90,7 +95,15 @@ def _one_sided(curves, width, cl, conservative):
         return np.where(log_mu <= curves.log_best[rows], 1.0, log_p - log_alpha)
 
     # CLs is never more than exp(-q / 2), as Mills' ratio falls
-    return find_upper(curves, excess, -2 * log_alpha)
+    value, code = find_upper(curves, excess, -2 * log_alpha)
+    low = np.flatnonzero((code == BELOW) & ~curves.unknown) if not conservative else []
+    if len(low):  # CLs+b may exclude everything
+        first = np.full(len(low), curves.nodes[0])
+        some = excess(low, first - FURTHER_DOWN) > 0
+        code[low] = np.where(some, FOUND, NONE)
+        low, first = low[some], first[some]
+        value[low] = halve(low, first - FURTHER_DOWN, first, excess)
+    return value, code
 
 
 def _code(status):
@@ -158,7 +171,7 @@ def clsb(strengths, stat, cl=0.95, *, asimov=None, negative=None):
 
     (Cowan et al. 2011, arXiv:1007.1727, sections 3.6 and 3.7.) Parameters and returns are those of
     `cls`. Data far below the expectation exclude all strengths;
-    the limit is then NaN with the status GRID_EDGE.
+    the limit is then NaN with the status ALL_EXCLUDED.
 
     Examples
     --------
@@ -204,15 +217,24 @@ def power_constrained(strengths, stat, cl=0.95, *, min_power=MIN_POWER, asimov=N
     def excess(rows, log_mu):
         return root**2 - width.q_asimov(rows, log_mu, curves.at(rows, log_mu))
 
-    # the power rises with the strength: what is left to find lies between the limit and the end
-    low = np.where(code == FOUND, np.log10(value), curves.nodes[0])
+    # the power rises with the strength: what is left to find lies above the limit
+    nodes = curves.nodes
+    low = np.where(code == FOUND, np.log10(value), nodes[0])
     weak = np.flatnonzero(code != BEYOND)
-    weak = weak[~(excess(weak, low[weak]) <= 0)]
-    end = np.full(len(weak), curves.nodes[-1])
-    reached = excess(weak, end) <= 0
-    code[weak] = np.where(reached, FOUND, BEYOND)
-    weak, end = weak[reached], end[reached]
-    value[weak] = halve(weak, low[weak], end, excess)
+    enough = excess(weak, low[weak]) <= 0
+    code[weak[enough & (code[weak] != FOUND)]] = BELOW
+    weak = weak[~enough]
+    code[weak] = BEYOND
+    for node in nodes:
+        here = weak[low[weak] < node]
+        high = excess(here, np.full(len(here), node)) <= 0
+        found, left = here[high], here[~high]
+        value[found] = halve(found, low[found], np.full(len(found), node), excess)
+        code[found] = FOUND
+        low[left] = node
+        weak = np.setdiff1d(weak, found, assume_unique=True)
+        if len(weak) == 0:
+            break
     return curves.finish(value, code, width.guessed)
 
 
@@ -237,8 +259,17 @@ def feldman_cousins(strengths, stat, cl=0.95, *, toys=None, toy_strengths=None, 
     Returns
     -------
     lower, upper, status : arrays, shape (n_row,)
-        ``lower`` is 0 where no signal is inside. GRID_EDGE where ``upper`` lies beyond the last
-        simulated strength.
+        ``lower`` is 0 where no signal is inside, NaN where it is unknown. GRID_EDGE where
+        ``upper`` lies beyond the last simulated strength (also where the best fit does), or beyond
+        the end of ``asimov``. Toys that are NaN are left out; NO_INFORMATION in rows that have no
+        others. Between simulated strengths the two-sided Gaussian significance of the p-value is
+        linear in the strength: with counts, whose p-values jump, an end is uncertain by up to a
+        step.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, there are fewer than 20 toys, or arguments exclude each other.
 
     Examples
     --------
@@ -251,34 +282,95 @@ def feldman_cousins(strengths, stat, cl=0.95, *, toys=None, toy_strengths=None, 
     """
     cl = _check_cl(cl)
     curves = Curves(strengths, stat)
-    t_zero = curves.zero - curves.minimum
-    guessed = False
     if toys is not None:
+        if asimov is not None:
+            raise ValueError("feldman_cousins: asimov is not used where there are toys.")
         simulated = _toy_strengths(curves, strengths, toy_strengths)
-        critical = np.broadcast_to(toys_critical(toys, cl), simulated.shape)
-        critical = critical + TIE * (1 + critical)
-        thresholds = Thresholds(simulated, critical)
-        largest = critical.max(axis=1)
-        zero_inside = t_zero <= critical[:, 0]
+        return _simulated_interval(curves, simulated, _check_toys("toys", toys), cl)
+    if toy_strengths is not None:
+        raise ValueError("feldman_cousins: toy_strengths go with toys.")
+    width = Width(curves, asimov, negative)
+    guessed, largest = width.guessed, chi2.ppf(cl, 1)  # the p-value is at most that of chi2
+    zero_inside = (
+        curves.zero - curves.minimum <= ndtri(cl) ** 2
+    )  # at no signal the test is one-sided
 
-        def excess(rows, log_mu):
-            return thresholds(rows, log_mu) - (curves.at(rows, log_mu) - curves.minimum[rows])
-
-    else:
-        width = Width(curves, asimov, negative)
-        guessed, largest = width.guessed, chi2.ppf(cl, 1)  # the p-value is at most that of chi2
-        zero_inside = t_zero <= ndtri(cl) ** 2  # at no signal the test is one-sided
-
-        def excess(rows, log_mu):
-            stat_mu = curves.at(rows, log_mu)
-            t = np.maximum(stat_mu - curves.minimum[rows], 0.0)
-            ratio = np.sqrt(width.q_asimov(rows, log_mu, stat_mu))
-            return survival_t_mu_tilde(t, ratio) - (1 - cl)
+    def excess(rows, log_mu):
+        stat_mu = curves.at(rows, log_mu)
+        t = np.maximum(stat_mu - curves.minimum[rows], 0.0)
+        ratio = np.sqrt(width.q_asimov(rows, log_mu, stat_mu))
+        return survival_t_mu_tilde(t, ratio) - (1 - cl)
 
     upper, code = find_upper(curves, excess, largest)
     lower = find_lower(curves, excess, largest, zero_inside) * curves.scale
     upper, status = curves.finish(upper, code, guessed)
     return np.where(curves.unknown, np.nan, lower), upper, status
+
+
+def _check_toys(name, toys):
+    toys = np.asarray(toys, dtype=float)
+    if toys.shape[-1] < FEWEST_TOYS:
+        raise ValueError(
+            f"{name}: at least {FEWEST_TOYS} toys with each strength are needed, got "
+            f"{toys.shape[-1]}."
+        )
+    return toys
+
+
+def _toys_p_value(value, toys):
+    """Fractions, and half a toy where that is more; blocks of rows limit the memory."""
+    if toys.ndim == 2:
+        toys = toys[None]
+    block = max(int(LARGEST_BLOCK // toys[0].size), 1)
+    out = np.empty(value.shape)
+    for i in range(0, len(value), block):
+        part = toys if len(toys) == 1 else toys[i : i + block]
+        n_toy = np.maximum(np.isfinite(part).sum(axis=-1), 1)
+        out[i : i + block] = np.maximum(toys_p_value(value[i : i + block], part), 0.5 / n_toy)
+    return out
+
+
+def _simulated_interval(curves, mu, toys, cl):
+    """Ends where the p-value of toys falls to ``1 - cl``.
+
+    Between strengths its two-sided Gaussian significance is linear in the strength; it is 0 at the
+    best fit. At no signal, if that was not simulated, toys of the first strength are taken.
+    """
+    t = np.maximum(curves.table(mu) - curves.minimum[:, None], 0.0)
+    p = np.where(np.isnan(t), np.nan, _toys_p_value(t, toys))
+    bare = np.isnan(p).all(axis=1)  # rows without toys
+    t_zero = np.where(mu[:, :1] == 0, t[:, :1], (curves.zero - curves.minimum)[:, None])
+    first = toys[..., :1, :] if toys.ndim == 3 else toys[:1]
+    p_zero = _toys_p_value(np.maximum(t_zero, 0.0), first)
+    reached = curves.best <= mu[:, -1]
+    p_best = np.where(reached, 1.0, np.nan)[:, None]
+    place = np.where(reached, curves.best, mu[:, -1] * 1.001)[:, None]
+    mu = np.concatenate([np.zeros((len(mu), 1)), mu, place], axis=1)
+    p = np.concatenate([p_zero, p, p_best], axis=1)
+    order = np.argsort(mu, axis=1, kind="stable")
+    mu, p = np.take_along_axis(mu, order, axis=1), np.take_along_axis(p, order, axis=1)
+    z, level = -ndtri(0.5 * p), -ndtri(0.5 * (1 - cl))
+    rows, n = np.arange(len(mu)), mu.shape[1]
+
+    def crossing(inside, outside):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = (level - z[rows, inside]) / (z[rows, outside] - z[rows, inside])
+            return mu[rows, inside] + part * (mu[rows, outside] - mu[rows, inside])
+
+    accepted = z < level
+    none = ~accepted.any(axis=1)  # the best fit lies beyond
+    last = n - 1 - np.argmax(accepted[:, ::-1], axis=1)
+    upper = np.where(last < n - 1, crossing(last, np.minimum(last + 1, n - 1)), np.nan)
+    # a best fit beyond the toys: nothing is known of the other side
+    upper[none | ~reached] = np.nan
+    begin = np.argmax(accepted, axis=1)
+    lower = np.where(mu[rows, begin] > 0, crossing(begin, np.maximum(begin - 1, 0)), 0.0)
+    lower[none] = np.nan
+    upper, status = curves.finish(upper, np.where(np.isnan(upper), BEYOND, FOUND))
+    empty = bare | curves.unknown
+    status = np.where(empty, int(LimitStatus.NO_INFORMATION), status)
+    lower, upper = (np.where(empty, np.nan, end) for end in (lower * curves.scale, upper))
+    return lower, upper, status
 
 
 def _toy_strengths(curves, strengths, toy_strengths):
@@ -323,7 +415,14 @@ def cls_toys(strengths, stat, toys_signal, toys_null, cl=0.95, *, toy_strengths=
     limit, status : arrays, shape (n_row,)
         Between simulated strengths the logarithm of CLs is linear in the strength; a fraction of
         none is taken as half a toy. GRID_EDGE where the last strength is not excluded (also for
-        want of toys without signal that lie as low as the data).
+        want of toys without signal that lie as low as the data). ALL_EXCLUDED where CLs+b excludes
+        all simulated strengths; no signal, at which it excludes nothing, does not count.
+        Toys that are NaN are left out; NO_INFORMATION in rows that have no others.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match or there are fewer than 20 toys.
 
     Examples
     --------
@@ -341,22 +440,30 @@ def cls_toys(strengths, stat, toys_signal, toys_null, cl=0.95, *, toy_strengths=
     log_alpha = np.log1p(-_check_cl(cl))
     curves = Curves(strengths, stat)
     mu = _toy_strengths(curves, strengths, toy_strengths)
+    toys_signal = _check_toys("toys_signal", toys_signal)
+    toys_null = _check_toys("toys_null", toys_null)
     rise = curves.table(mu) - curves.minimum[:, None]
     q = np.where(mu < curves.best[:, None], 0.0, np.maximum(rise, 0.0))
-    p = np.maximum(toys_p_value(q, toys_signal), 0.5 / np.shape(toys_signal)[-1])
+    p = _toys_p_value(q, toys_signal)
     if use_clb:
-        p = p / np.maximum(toys_p_value(q, toys_null), 0.5 / np.shape(toys_null)[-1])
-    excess = np.where(np.isnan(rise), 1.0, np.log(p) - log_alpha)  # unknown: not excluded
+        p = p / _toys_p_value(q, toys_null)
+    bare = np.isnan(p).all(axis=1)  # rows without toys
+    unknown = np.isnan(rise) | np.isnan(p)
+    excess = np.where(unknown, 1.0, np.log(p) - log_alpha)  # unknown: not excluded
     accepted = excess > 0
+    if not use_clb:
+        accepted &= mu > 0  # no signal agrees with itself whatever the data
     last = accepted.shape[1] - 1 - np.argmax(accepted[:, ::-1], axis=1)
-    code = np.where(accepted.any(axis=1), FOUND, BELOW)
+    code = np.where(accepted.any(axis=1), FOUND, BELOW if use_clb else NONE)
     code[accepted[:, -1]] = BEYOND
     j = np.minimum(last, mu.shape[1] - 2)
     rows = np.arange(len(curves))
     low, high = excess[rows, j], excess[rows, j + 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         value = mu[rows, j] + (mu[rows, j + 1] - mu[rows, j]) * low / (low - high)
-    return curves.finish(value, code)
+    code = np.where((code == FOUND) & unknown[rows, last], BEYOND, code)
+    value, status = curves.finish(value, code)
+    return np.where(bare, np.nan, value), np.where(bare, int(LimitStatus.NO_INFORMATION), status)
 
 
 def expected(strengths, asimov, n_sigma=(-2, -1, 0, 1, 2), cl=0.95, method="cls", **settings):
@@ -396,7 +503,10 @@ def expected(strengths, asimov, n_sigma=(-2, -1, 0, 1, 2), cl=0.95, method="cls"
             curves.nodes, curves.rows, curves.zero, nothing, curves.zero, max(root, 0.0) ** 2,
             np.full(len(curves), np.inf),
         )  # fmt: skip
-        value, status = curves.finish(value, _code(status))
+        code = _code(status)
+        if root <= 0:  # CLs+b excludes all strengths
+            code = np.full(len(curves), NONE)
+        value, status = curves.finish(value, code)
         values.append(value)
         states.append(status)
     return np.array(values), np.array(states)
@@ -428,13 +538,25 @@ def credible(strengths, stat, cl=0.95):
     curves = Curves(strengths, stat)
     total, reach = likelihood_integral(curves)
     step = curves.strengths[-1] - curves.strengths[-2]
-    fall = 0.5 * (curves.rows[:, -1] - curves.rows[:, -2]) / step
     with np.errstate(divide="ignore", invalid="ignore"):
+        fall = 0.5 * (curves.rows[:, -1] - curves.rows[:, -2]) / step
         tail = np.exp(-0.5 * (curves.rows[:, -1] - curves.minimum)) / fall
     cut = ~(fall > 0) | ~(tail < 1e-3 * (1 - cl) * total[:, -1])
     log_mu = reach(cl * total[:, -1])
     code = np.where(cut, BEYOND, np.where(np.isinf(log_mu), BELOW, FOUND))
     return curves.finish(10.0**log_mu, code)
+
+
+def mass_beyond(strengths, stat, where):
+    """Part of the posterior at strengths above ``where`` (n_row,), as far as nodes go."""
+    curves = Curves(strengths, stat)
+    total, _ = likelihood_integral(curves)
+    nodes = curves.strengths[1:]
+    where = np.asarray(where) / curves.scale
+    below = [
+        np.interp(x, nodes, row, left=0.0) / row[-1] for x, row in zip(where, total, strict=True)
+    ]
+    return 1 - np.array(below)
 
 
 def posterior(strengths, stat):

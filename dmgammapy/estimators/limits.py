@@ -33,6 +33,9 @@ class LimitStatus(IntEnum):
         The method needs the width of the estimator (CLs and other asymptotic ones); no signal
         fits best, and the input has neither Asimov data nor the negative strengths in which its
         minimum lies, so that the width was guessed from the positive side; the value is given.
+    ALL_EXCLUDED
+        The test (CLs+b) excludes all strengths, of data that lie far below what is expected; the
+        limit is NaN, stronger than any number.
     """
 
     FOUND = 0
@@ -40,6 +43,7 @@ class LimitStatus(IntEnum):
     GRID_EDGE = 2
     NO_INFORMATION = 3
     APPROXIMATE = 4
+    ALL_EXCLUDED = 5
 
 
 def _check_cl(cl, lowest):

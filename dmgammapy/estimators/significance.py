@@ -4,14 +4,15 @@ A test statistic ``ts`` is local: the chance that data without signal reach it a
 channel. Looking at many, the largest of them is judged by `gross_vitells_p_value` (a scan of one
 continuous parameter), `trials_p_value` (independent looks) or `max_toys_p_value` (anything that can
 be simulated). Where simulations leave out what nature does, `blank_field_correction` takes control
-fields on the sky instead of theory. `SignificanceEstimator` does all of it for `CastroMaps`.
+fields on the sky instead of theory. TS that differ by less than 1e-5 (1 + TS) count as equal.
+`SignificanceEstimator` does all of it for `CastroMaps`.
 """
 
 import numpy as np
 from scipy.special import log1p, ndtr, ndtri
 from scipy.stats import beta, chi2
 
-__all__ = ["binomial_interval", "blank_field_correction", "count_upcrossings",
+__all__ = ["binomial_interval", "blank_field_correction", "count_at_least", "count_upcrossings",
            "gross_vitells_p_value", "local_p_value", "max_toys_interval", "max_toys_p_value",
            "p_value_to_significance", "significance_to_p_value", "tail_level",
            "trials_p_value"]  # fmt: skip
@@ -19,6 +20,7 @@ __all__ = ["binomial_interval", "blank_field_correction", "count_upcrossings",
 ONE_SIGMA = 0.6827
 FEWEST_IN_TAIL = 10
 STEEPEST_TAIL = 2.0  # TS over which an asymptotic tail falls by a factor e
+TIE = 1e-5  # of 1 + ts: counts are discrete, data and simulations often equal but for rounding
 
 
 def p_value_to_significance(p_value):
@@ -76,6 +78,35 @@ def trials_p_value(p_value, n_trials):
     """
     with np.errstate(divide="ignore"):
         return -np.expm1(n_trials * log1p(-np.asarray(p_value, dtype=float)))
+
+
+def count_at_least(values, ts):
+    """How many test statistics are at least ``ts``, or equal to it but for rounding.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+    ts : float or array
+
+    Returns
+    -------
+    count : int array of the shape of ``ts``
+
+    Examples
+    --------
+    >>> from dmgammapy.estimators.significance import count_at_least
+    >>> print(count_at_least([0.0, 2.8051701, 4.0], 2.80517018))
+    2
+    """
+    values = np.sort(np.asarray(values, dtype=float).ravel())
+    return len(values) - np.searchsorted(values, _tied(ts))
+
+
+def _tied(ts):
+    """Smallest test statistic that counts as equal to ``ts``."""
+    ts = np.asarray(ts, dtype=float)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(ts), ts - TIE * (1 + np.abs(ts)), ts)
 
 
 def count_upcrossings(ts, level):
@@ -299,15 +330,15 @@ def max_toys_interval(ts, toys_max, tail_from=None, cl=ONE_SIGMA):
 def _from_toys(ts, toys_max, tail_from, cl=ONE_SIGMA):
     """p-value and the ends of its interval."""
     ts = np.asarray(ts, dtype=float)
-    toys = np.sort(_finite("toys_max", toys_max))
+    toys = _finite("toys_max", toys_max)
     n_toys = len(toys)
 
     def fraction(count):
         return np.array([(count + 1) / (n_toys + 1), *binomial_interval(count, n_toys, cl)])
 
-    values = fraction(n_toys - np.searchsorted(toys, ts))
+    values = fraction(count_at_least(toys, ts))
     if tail_from is not None:
-        n_tail = np.count_nonzero(toys >= tail_from)
+        n_tail = count_at_least(toys, tail_from)
         if n_tail < FEWEST_IN_TAIL:
             raise ValueError(
                 f"only {n_tail} of {n_toys} toys reach tail_from={tail_from}; at least "
@@ -375,18 +406,18 @@ def blank_field_correction(ts, ts_blank, fraction=0.1):
         raise ValueError(
             f"ts_blank holds {n_blank} blank fields; at least {2 * FEWEST_IN_TAIL} are needed."
         )
-    count = n_blank - np.searchsorted(blank, ts)
+    count = count_at_least(blank, ts)
     values = np.array([(count + 1) / (n_blank + 1), *binomial_interval(count, n_blank)])
     beyond = (count < FEWEST_IN_TAIL) & ~np.isnan(ts)
     if beyond.any():
         level = tail_level(blank, fraction)
-        if level is None or blank[-1] == level:
+        if level is None or _tied(blank[-1]) <= level:
             raise ValueError(
                 f"only {np.count_nonzero(blank > 0)} of {n_blank} blank fields have TS > 0; at "
                 f"least {FEWEST_IN_TAIL}, not all alike, are needed to continue their tail to "
                 f"TS = {ts[beyond].max():g}. Analyse more blank fields."
             )
-        excess = blank[blank >= level] - level
+        excess = np.maximum(blank[blank >= _tied(level)] - level, 0.0)
         n_tail = len(excess)
         mean = excess.sum() / (n_tail - 1)  # the first of them is the level itself
         scale = max(mean, STEEPEST_TAIL)

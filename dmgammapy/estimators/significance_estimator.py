@@ -117,7 +117,8 @@ class SignificanceEstimator(Estimator):
             channels) and, if there are several, ``targets`` (all of everything): the chance
             ``p_masses``, its 68 % uncertainty ``p_masses_errn, p_masses_errp`` from the number of
             simulations, the one-sided Gaussian significance ``z_masses``, and ``method_masses``,
-            which is ``toys``, ``upcrossings`` or ``tail``. ``meta`` has the number of simulations,
+            which is ``toys``, ``upcrossings``, ``tail``, or ``local_toys`` where it had to be
+            raised to the chance at one mass and channel. ``meta`` has the number of simulations,
             the mean number of upcrossings in each target and channel and the level at which they
             were counted, and what was left out.
 
@@ -148,7 +149,9 @@ class SignificanceEstimator(Estimator):
                     f"{_in_words(looks[name].realisations)}."
                 )
         largest = np.max([one.toys_max for one in looks.values()], axis=0)
-        rows = [self._row(one, largest if len(looks) > 1 else None) for one in looks.values()]
+        rows = [
+            self._row(one, largest if len(looks) > 1 else None, notes) for one in looks.values()
+        ]
         table = QTable(rows=rows)
         table.meta.update(
             n_realisations=len(largest),
@@ -158,7 +161,7 @@ class SignificanceEstimator(Estimator):
         )
         return table
 
-    def _row(self, looks, all_targets):
+    def _row(self, looks, all_targets, notes):
         i, j = looks.best
         ts = looks.ts[i, j]
         local = significance.local_p_value(ts)
@@ -177,12 +180,41 @@ class SignificanceEstimator(Estimator):
         row.update(self._by_tail("channels", ts, looks.toys_max))
         if all_targets is not None:
             row.update(self._by_tail("targets", ts, all_targets))
+        self._raise_to_local(row, here, notes)
         return row
+
+    def _raise_to_local(self, row, toys, notes):
+        """More looks cannot make it rarer than the simulations at one mass and channel say."""
+        ts, name = row["ts"], "local_toys"
+        count = significance.count_at_least(toys, ts)
+        least = whole = row[f"p_{name}"]
+        if count < self.min_exceeding:  # one that is far out may be there by chance
+            least -= row[f"p_{name}_errn"]
+        looks = [k for k in ("masses", "channels", "targets") if f"p_{k}" in row]
+        raised = [look for look in looks if row[f"p_{look}"] < least]
+        less = [look for look in looks if least <= row[f"p_{look}"] < whole]
+        if less:
+            notes.append(
+                f"{row['target']}: the chance over {', '.join(less)}, continued beyond the "
+                f"simulations, is less than p_local_toys, which rests on {count} of {len(toys)}; "
+                "simulate more."
+            )
+        for look in raised:
+            p_value = row[f"p_{look}"]
+            low, high = p_value - row[f"p_{look}_errn"], p_value + row[f"p_{look}_errp"]
+            row.update(_named(look, least, min(low, least), max(high, least)))
+            row[f"method_{look}"] = name
+        if raised:
+            notes.append(
+                f"{row['target']}: the chance over {', '.join(raised)} was raised to that of the "
+                f"simulations at {row['mass']:g}, channel {row['channel']}, {least:.3g}: "
+                f"{count} of {len(toys)} reach TS = {ts:.3g} there."
+            )
 
     def _over_masses(self, looks, channel, ts):
         scans = looks.scans(channel)
         toys_max = scans.max(axis=1)
-        if np.count_nonzero(toys_max >= ts) >= self.min_exceeding:
+        if significance.count_at_least(toys_max, ts) >= self.min_exceeding:
             return {**_columns("masses", ts, toys_max), "method_masses": "toys"}
         level, counts = self._upcrossings(scans)
         n_toys = len(counts)
@@ -214,7 +246,7 @@ class SignificanceEstimator(Estimator):
 
     def _by_tail(self, name, ts, toys_max):
         start = None
-        if np.count_nonzero(toys_max >= ts) < self.min_exceeding:
+        if significance.count_at_least(toys_max, ts) < self.min_exceeding:
             start = significance.tail_level(toys_max, self.tail_fraction)
         method = "toys" if start is None else "tail"
         return {**_columns(name, ts, toys_max, start), f"method_{name}": method}
@@ -319,9 +351,10 @@ def _check_pair(name, observed, ensemble):
     except ValueError as error:
         raise ValueError(f"observed and ensemble of {name!r}: {error}") from None
     methods = [castro.meta.jfactor_method for castro in (observed, ensemble)]
-    if None not in methods and methods[0] != methods[1]:
+    if (methods[0] or "fixed") != (methods[1] or "fixed"):
         raise ValueError(
-            f"{name!r}: J is treated by {methods[0]!r} in the observation and by {methods[1]!r} "
+            f"{name!r}: J is treated by {methods[0] or 'nothing'!r} in the observation and by "
+            f"{methods[1] or 'nothing'!r} "
             "in the simulations; run both the same way."
         )
     n_toys = ensemble["ts"].data.shape[0]

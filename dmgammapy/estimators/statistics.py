@@ -139,7 +139,8 @@ def _turn(q, ratio):
     q, ratio = np.asarray(q, dtype=float), np.asarray(ratio, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         bounded = (q + ratio**2) / (2 * ratio)
-        return np.where(q > ratio**2, bounded, np.sqrt(q))
+        turn = np.where(q > ratio**2, bounded, np.sqrt(q))
+    return np.where(np.isnan(ratio), np.nan, turn)  # an unknown width decides nothing
 
 
 def survival_q_mu(q, distance=0.0):
@@ -362,7 +363,8 @@ def expected_root(cl, n_sigma=0.0, method="cls", min_power=MIN_POWER):
     Raises
     ------
     ValueError
-        If the method is unknown, or ``cl`` or ``min_power`` out of range.
+        If the method is unknown, ``cl`` or ``min_power`` out of range, or ``min_power`` is given
+        for another method than the one that uses it.
 
     Examples
     --------
@@ -376,6 +378,8 @@ def expected_root(cl, n_sigma=0.0, method="cls", min_power=MIN_POWER):
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}.")
     if not 0.5 < cl < 1:
         raise ValueError(f"cl must lie between 0.5 and 1, got {cl}.")
+    if method != "power_constrained" and min_power != MIN_POWER:
+        raise ValueError(f"method {method!r} does not use min_power.")
     n_sigma = np.asarray(n_sigma, dtype=float)
     z = ndtri(cl)
     if method == "cls":

@@ -217,11 +217,12 @@ def toys_p_value(t, toys):
     t : array, shape (..., n_norm)
         Observed test statistic at each strength.
     toys : array, shape (..., n_norm, n_toy)
-        The same of data simulated with that strength; leading axes broadcast.
+        The same of data simulated with that strength; leading axes broadcast. NaN are left out.
 
     Returns
     -------
     p_value : array, shape (..., n_norm)
+        NaN where there is no toy.
 
     Examples
     --------
@@ -229,8 +230,10 @@ def toys_p_value(t, toys):
     >>> print(toys_p_value([2.5, 0.0], [[1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 1.0, 2.0]]))
     [0.5 1. ]
     """
-    t = np.asarray(t, dtype=float)[..., None]
-    return np.mean(np.asarray(toys) >= t - TIE * (1 + t), axis=-1)
+    t, toys = np.asarray(t, dtype=float)[..., None], np.asarray(toys, dtype=float)
+    n_toy = np.isfinite(toys).sum(axis=-1)
+    count = np.count_nonzero(toys >= t - TIE * (1 + t), axis=-1)
+    return np.where(n_toy > 0, count / np.maximum(n_toy, 1), np.nan)
 
 
 def toys_critical(toys, cl):

@@ -8,6 +8,8 @@ __all__ = ["fit_poisson_shape", "local_power_law", "scan_poisson"]
 
 N_NEWTON = 60
 LEAST_SHARE = 1e-9
+# of the pole of the shape from the lowest norm, in units of that
+LEAST_DISTANCE = 1e-11
 # of the scanned range: b / s above this is a parabola to rounding
 LARGEST_RATIO = 1e4
 # fewer counts than this are none
@@ -124,9 +126,12 @@ def fit_poisson_shape(norm, stat):
     x = x / scale
     weight = 1 / (1 + y)
 
+    # where the prediction is zero: a scan may begin within a hair of it
+    edge = max(0.0, -x[0])
+
     def solve(log_ratio):
-        """Linear fit of s, n and a constant at given a = b / s."""
-        a = np.exp(log_ratio)
+        """Linear fit of s, n and a constant at given a = b / s, by its logarithm above the edge."""
+        a = edge + np.exp(log_ratio)
         # s x - n ln(1 + x / a) = t x + n [x / a - ln(1 + x / a)], t = s - n / a
         z = x / a
         series = z * z * (0.5 - z * (1 / 3 - z * (0.25 - z / 5)))
@@ -141,8 +146,8 @@ def fit_poisson_shape(norm, stat):
         solution, residual = solve(log_ratio)
         return float(residual @ residual) * (1.0 if solution[2] >= 0 else 1e6) + 1e-300
 
-    smallest = np.log(max(1e-8, -1.0001 * x[0]))
-    grid = np.linspace(smallest, np.log(LARGEST_RATIO), 40)
+    smallest = np.log(LEAST_DISTANCE * edge if edge > 0 else 1e-8)
+    grid = np.linspace(smallest, np.log(LARGEST_RATIO), 80 if edge > 0 else 40)
     values = [cost(t) for t in grid]
     i = int(np.argmin(values))
     bracket = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
@@ -151,7 +156,7 @@ def fit_poisson_shape(norm, stat):
     )
     log_ratio = best.x if cost(best.x) < values[i] else grid[i]
     (_, slope, curved), residual = solve(log_ratio)
-    a = np.exp(log_ratio)
+    a = edge + np.exp(log_ratio)
     counts = curved * a * a
     npred = slope + counts / a
     line = np.linalg.lstsq(

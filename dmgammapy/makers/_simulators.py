@@ -12,12 +12,13 @@ from gammapy.stats import get_wstat_mu_bkg
 from dmgammapy.datasets import SEDLikelihoodDataset
 
 from ._streams import random_stream
-from ._truth import source_factor
+from ._truth import check_spectrum, source_factor
 from .expectation import SEDExpectation
 
 __all__ = ["SimulatedDraws", "make_simulator"]
 
 LARGEST_ALPHA = 1e30
+NEGATIVE_NOISE = 1e-6  # of the largest value: what Fourier transforms leave
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ class Simulator:
         others = [model for model in self.models if model.name != self.target]
         injected = deepcopy(self.source)
         signal.apply(injected, self._log10_jfactor)
+        spectrum = injected.spectral_model
+        self.injected = f"{spectrum.channel} at {spectrum.mass}"
+        if signal.strength:
+            check_spectrum(injected)
         return others, injected if signal.strength else None
 
     def mean(self, log10_jfactor):
@@ -192,14 +197,19 @@ class CountsSimulator(Simulator):
         return probe
 
     def _npred_other(self, probe, maker):
-        return probe.npred().data
+        # as Gammapy's npred, which sets negative ones to zero, though
+        npred = probe.npred_signal()
+        if probe.background:
+            npred += probe.npred_background()
+        return npred.data
 
     def _clean(self, npred, what):
-        """Finite expected counts; negative ones are an error where they matter."""
+        """Finite expected counts; negative ones beyond rounding are errors where not masked."""
         npred = np.array(npred, dtype=float)
         mask = self._dataset.mask
         inside = np.ones(npred.shape, dtype=bool) if mask is None else mask.data
-        bad = inside & ~(np.isfinite(npred) & (npred >= 0))
+        peak = np.max(npred, initial=0.0, where=np.isfinite(npred))
+        bad = inside & ~(np.isfinite(npred) & (npred >= -NEGATIVE_NOISE * peak))
         if bad.any():
             raise ValueError(
                 f"dataset {self.name!r}: {what} predict {npred[bad][0]:.4g} counts in "

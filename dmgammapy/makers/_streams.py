@@ -1,6 +1,7 @@
 """Random streams that belong to what they are drawn for, not to who draws them."""
 
 import hashlib
+import logging
 import re
 from numbers import Integral
 
@@ -9,7 +10,11 @@ import numpy as np
 __all__ = ["dataset_keys", "random_stream"]
 
 # what Gammapy calls a dataset without a name: 8 random characters of URL-safe base64
-INVENTED = re.compile(r"[A-Za-z0-9_-]{8}")
+INVENTED = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]{7}")
+# what people write: words in one case or capitalised, with a number; and one in 180 invented names
+WORDS = re.compile(r"(?:[A-Z]?[a-z](?:[_-]?[a-z])*|[A-Z](?:[_-]?[A-Z])*)(?:[_-]?\d+)?")
+
+log = logging.getLogger(__name__)
 
 
 def random_stream(seed, *key):
@@ -63,9 +68,9 @@ def check_count(name, value):
 def dataset_keys(datasets, targets):
     """Keys of datasets in random streams: the same in every process.
 
-    A dataset goes by its name, unless Gammapy may have invented that (any eight letters, digits,
-    ``-`` and ``_`` that don't hold the target's name): then by its kind and energies and, among
-    alike ones of its target, its place.
+    A dataset goes by its name, unless Gammapy may have invented that (eight letters, digits, ``-``
+    and ``_`` that are no words with a number and don't hold the target's name): then by its kind
+    and energies and, among alike ones of its target, its place.
 
     Parameters
     ----------
@@ -80,7 +85,7 @@ def dataset_keys(datasets, targets):
     keys, places = [], {}
     for dataset, target in zip(datasets, targets, strict=True):
         key = dataset.name
-        if INVENTED.fullmatch(key) and target not in key:
+        if INVENTED.fullmatch(key) and not WORDS.fullmatch(key) and target not in key:
             edges = getattr(dataset, "energy_edges", None)
             if edges is None:
                 edges = dataset._geom.axes["energy"].edges
@@ -88,5 +93,12 @@ def dataset_keys(datasets, targets):
             kind = f"{dataset.tag}, {len(edges) - 1} bins, {low:.5g}-{high:.5g} GeV"
             place = places[target, kind] = places.get((target, kind), -1) + 1
             key = f"{kind}, {place}"
+            if place == 1:
+                log.warning(
+                    "target %r: the random numbers of its datasets %s go by their order, since "
+                    "these look like random names: give them longer ones.",
+                    target,
+                    [d.name for d, t in zip(datasets, targets, strict=True) if t == target],
+                )
         keys.append(key)
     return keys

@@ -10,10 +10,24 @@ from gammapy.maps import Map
 from scipy.special import ndtri
 
 from dmgammapy.modeling import JFactorPrior
+from dmgammapy.spectra import CHANNELS
 
 from ._streams import random_stream
 
-__all__ = ["Signal", "copy_models", "draw_jfactors", "observed_models", "source_factor"]
+__all__ = [
+    "Signal",
+    "check_covariance",
+    "check_spectrum",
+    "copy_models",
+    "draw_jfactors",
+    "linked_names",
+    "observed_models",
+    "source_factor",
+    "true_by_target",
+]
+
+WIDTH_TOLERANCE = 1e-6
+LARGEST_LOG10 = 40.0  # no J or D is as large
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,92 @@ class Signal:
             factor.value = log10_jfactor
 
 
+def check_spectrum(model):
+    """Raise a ValueError if a signal has no spectrum, which would inject nothing."""
+    spectrum = model.spectral_model
+    channel, factor = spectrum.channel, 1 if spectrum.process == "annihilation" else 2
+    for name in [channel] if isinstance(channel, str) else channel:
+        if not spectrum.spectra.is_valid(spectrum.mass, name, spectrum.process):
+            threshold = factor * CHANNELS[name].threshold * u.GeV
+            raise ValueError(
+                f"signal of model {model.name!r}: channel {name!r} has no spectrum at mass "
+                f"{spectrum.mass}, its threshold is {threshold:.5g}; take a larger mass or "
+                "another channel."
+            )
+
+
+def true_by_target(values):
+    """Numbers of ``log10_jfactor={target: number}``, checked."""
+    out = {}
+    for name, value in values.items():
+        try:
+            number = float("nan" if isinstance(value, str | u.Quantity) else value)
+        except (TypeError, ValueError):
+            number = np.nan
+        if not np.isfinite(number):
+            raise ValueError(
+                f"log10_jfactor of target {name!r} must be a finite number without unit, the log10 "
+                f"of J [GeV2 cm-5] (or D [GeV cm-2]), got {value!r}."
+            )
+        if abs(number) > LARGEST_LOG10:
+            raise ValueError(
+                f"log10_jfactor of target {name!r} is {value!r}, which looks like J itself: give "
+                "its log10."
+            )
+        out[name] = number
+    return out
+
+
+def linked_names(models):
+    """Names of sources that share a J-factor parameter.
+
+    Parameters
+    ----------
+    models : list of `~gammapy.modeling.models.SkyModel`
+
+    Returns
+    -------
+    names : list of tuple of str
+        For each model: those that have its parameter, in alphabetical order.
+    """
+    groups = {}
+    for model in models:
+        groups.setdefault(id(model.spectral_model.parameters[1]), set()).add(model.name)
+    return [tuple(sorted(groups[id(model.spectral_model.parameters[1])])) for model in models]
+
+
+def check_covariance(covariance, sources, linked):
+    """Raise a ValueError if a covariance is for none of the sources or contradicts their priors."""
+    known = set(covariance.names)
+    if not known & {model.name for model in sources}:
+        raise ValueError(
+            f"jfactor_covariance is for {sorted(known)}, which are none of the targets of the "
+            f"datasets, {sorted({model.name for model in sources})}."
+        )
+    for model, names in zip(sources, linked, strict=True):
+        both = [name for name in names if name in known]
+        if len(both) > 1:
+            raise ValueError(
+                f"models {both} share one J-factor, so that jfactor_covariance must name one of "
+                "them only."
+            )
+        prior = source_factor(model)[1]
+        if not both or prior is None:
+            continue
+        k = list(covariance.names).index(both[0])
+        width = float(np.sqrt(covariance.matrix[k, k]))
+        if not prior.is_gaussian or prior.err_low != prior.err_high:
+            raise ValueError(
+                f"target {model.name!r} is in jfactor_covariance, which needs a normal prior with "
+                f"one width, got {prior!r}."
+            )
+        if abs(prior.err_high - width) > WIDTH_TOLERANCE * max(width, prior.err_high):
+            raise ValueError(
+                f"target {model.name!r}: its prior has a width of {prior.err_high:g} dex, "
+                f"jfactor_covariance says {width:g}; make them agree."
+            )
+
+
 def _free_of_bounds(parameter):
     parameter.min, parameter.max = np.nan, np.nan
 
@@ -97,10 +197,11 @@ def source_factor(model):
     return float(prior.log10_jfactor), prior
 
 
-def draw_jfactors(model, seed, realisations, true, redraw, covariance=None):
+def draw_jfactors(model, seed, realisations, true, redraw, covariance=None, linked=None):
     """True and observed log10 of J of a target in realisations.
 
-    The draws belong to the target: its models on several instruments share the quantiles.
+    The draws belong to the target: its models on several instruments share the quantiles, and so
+    do models of different names that share the parameter.
 
     Parameters
     ----------
@@ -111,19 +212,23 @@ def draw_jfactors(model, seed, realisations, true, redraw, covariance=None):
     redraw : bool
     covariance : object with ``names`` and ``matrix`` [dex2], optional
         Of targets whose J-factors are wrong together.
+    linked : tuple of str, optional
+        Names of models with this J-factor, see `linked_names`; draws go by the first.
 
     Returns
     -------
     log10_jfactor, log10_jfactor_obs : array, shape (n_realisations,)
     """
-    together = covariance is not None and model.name in covariance.names
-    value, observed, prior = true_jfactor(model, true, redraw and not together)
+    linked = linked or (model.name,)
+    known = [] if covariance is None else [name for name in linked if name in covariance.names]
+    together = bool(known)
+    value, observed, prior = true_jfactor(model, true, redraw, linked, together)
     value, observed = np.full(len(realisations), value), np.full(len(realisations), observed)
     if redraw or true == "prior":
         if together:
-            shifts = _correlated_shifts(covariance, model.name, seed, realisations)
+            shifts = _correlated_shifts(covariance, known[0], seed, realisations)
         else:
-            uniform = _uniform(seed, model.name, realisations)
+            uniform = _uniform(seed, linked[0], realisations)
             shifts = [_shift(prior, u) for u in uniform.T]
         if true == "prior":
             value = value + shifts[0]
@@ -150,21 +255,26 @@ def _correlated_shifts(covariance, name, seed, realisations):
     return (row[:, None, None] * normal).sum(axis=0).T
 
 
-def true_jfactor(model, true, redraw=False):
+def true_jfactor(model, true, redraw=False, linked=None, together=False):
     """log10 of J that draws scatter around, the observed one and its prior (or None)."""
     observed, prior = source_factor(model)
-    if prior is None and (redraw or true == "prior"):
+    if prior is None and (redraw or true == "prior") and not together:
         raise ValueError(
             f"target {model.name!r}: its J-factor has no prior to draw from; give the target a "
             "log10_jfactor_err (zero fixes J)."
         )
     if not isinstance(true, dict):
         return observed, observed, prior
-    if model.name not in true:
+    given = {name: true[name] for name in linked or (model.name,) if name in true}
+    if len(set(given.values())) > 1:
+        raise ValueError(
+            f"log10_jfactor has different values for models that share one J-factor: {given}."
+        )
+    if not given:
         raise ValueError(
             f"log10_jfactor has no value for target {model.name!r}, only for {sorted(true)}."
         )
-    return float(true[model.name]), observed, prior
+    return float(next(iter(given.values()))), observed, prior
 
 
 def _shift(prior, probability):

@@ -4,6 +4,7 @@ import re
 from copy import copy
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from gammapy.datasets import MapDataset
 from gammapy.maps import WcsGeom
 from gammapy.modeling.models import PointSpatialModel, TemplateSpatialModel
@@ -43,10 +44,10 @@ def move_source(datasets, fields, source=None):
     Raises
     ------
     TypeError
-        If a dataset is not a map dataset; spectra hold one position alone.
+        If a dataset is not a map dataset (spectra hold one position alone), or a field no target.
     ValueError
-        If a field has no position, belongs to another target or lies outside of a dataset, or the
-        spatial model can't be moved.
+        If there are no datasets, a field has no position, belongs to another target or lies
+        outside of a dataset, or the spatial model can't be moved.
 
     Examples
     --------
@@ -62,9 +63,17 @@ def move_source(datasets, fields, source=None):
                 f"positions, got {type(dataset).__name__}; SED likelihoods of blank fields are "
                 "made elsewhere, see pair_blank_fields."
             )
+    if not datasets:
+        raise ValueError("there are no datasets whose source could move.")
+    fields = [fields] if isinstance(fields, Target) else fields
+    if isinstance(fields, SkyCoord) or not all(isinstance(field, Target) for field in fields):
+        raise TypeError(
+            f"fields must be Targets, got {type(fields).__name__}: make them by "
+            "BlankFieldMaker.run or target.copy(name=..., position=...)."
+        )
     source = find_source(datasets, source)
     moved = []
-    for field in [fields] if isinstance(fields, Target) else fields:
+    for field in fields:
         controlled = BLANK.fullmatch(field.name)
         if controlled and controlled["target"] != source:
             raise ValueError(f"field {field.name} is not one of the source {source!r}.")
@@ -96,7 +105,7 @@ def pair_blank_fields(datasets, targets, mass="100 GeV", channel="b", **kwargs):
     ----------
     datasets : list of `~dmgammapy.datasets.SEDLikelihoodDataset`
         Named as `BlankFieldMaker` names positions: ``draco_blank_0003``.
-    targets : `~dmgammapy.targets.Targets`
+    targets : `~dmgammapy.targets.Targets` or `~dmgammapy.targets.Target`
         The targets that they control.
     mass, channel, **kwargs
         Of the models, see `~dmgammapy.targets.Target.to_models`.
@@ -109,7 +118,7 @@ def pair_blank_fields(datasets, targets, mass="100 GeV", channel="b", **kwargs):
     Raises
     ------
     ValueError
-        If a name has another form, or the target is not among those given.
+        If a name has another form or comes twice, or the target is not among those given.
 
     Examples
     --------
@@ -126,6 +135,7 @@ def pair_blank_fields(datasets, targets, mass="100 GeV", channel="b", **kwargs):
     >>> float(paired[0].models["draco_blank_0003"].spectral_model.log10_jfactor.value)
     18.83
     """
+    targets = [targets] if isinstance(targets, Target) else targets
     known = {target.name: target for target in targets}
     paired = []
     for dataset in [datasets] if isinstance(datasets, SEDLikelihoodDataset) else datasets:
@@ -138,6 +148,11 @@ def pair_blank_fields(datasets, targets, mass="100 GeV", channel="b", **kwargs):
             raise ValueError(
                 f"dataset {dataset.name!r} should be named <target>_blank_<number>, with one of "
                 f"the targets {', '.join(known)}."
+            )
+        if any(dataset.name == other.name for other in paired):
+            raise ValueError(
+                f"two datasets are named {dataset.name!r}; one field is one position, so give them "
+                "different numbers."
             )
         field = known[match["target"]].copy(name=dataset.name, title=None, kind="blank")
         out = copy(dataset)

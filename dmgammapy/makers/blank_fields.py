@@ -5,7 +5,7 @@ from functools import partial
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from regions import CircleSkyRegion, PolygonSkyRegion, SkyRegion
+from regions import CircleSkyRegion, PointSkyRegion, PolygonSkyRegion, SkyRegion
 from scipy.spatial import cKDTree
 
 from dmgammapy.targets import Target, Targets
@@ -124,6 +124,8 @@ class BlankFieldMaker:
             )
         self.sources = _positions(sources)
         self.source_separation = _angle("source_separation", source_separation, scalar=False)
+        if self.source_separation is None:
+            raise ValueError("source_separation must be an angle, got None; 0 deg is none.")
         if self.source_separation.ndim and self.source_separation.shape != (len(self.sources),):
             raise ValueError(
                 f"source_separation must be one angle or one for each of {len(self.sources)} "
@@ -224,6 +226,12 @@ class BlankFieldMaker:
         points = rotate_to(points, *center)
         points = points[self._allowed(points, target, lost)]
         points = np.array(self._apart(points, [], lost, None)).reshape(-1, 3)
+        if not tried:
+            spacing, size = np.degrees([float(self.separation), radius])
+            raise ValueError(
+                f"target {target.name}: a grid of {spacing:.4g} deg has no point in a circle of "
+                f"{size:.4g} deg around the region; take a smaller separation or a larger region."
+            )
         if self.n_fields is None:
             if not len(points):
                 self._fail(target, 0, 1, tried, lost)
@@ -395,6 +403,8 @@ def _region(region):
         radius = float(center.separation(corners).rad.max())
         wcs = WcsGeom.create(skydir=center, binsz=0.01, width=1, proj="TAN", frame="icrs").wcs
         return center, radius, partial(_in_region, region, wcs)
+    if isinstance(region, PointSkyRegion):
+        raise ValueError("region is a PointSkyRegion, which has no area; take a CircleSkyRegion.")
     if isinstance(region, SkyRegion):
         geom = RegionGeom(region)
         width = np.hypot(*geom.width.to_value("rad").ravel())

@@ -15,6 +15,8 @@ TOLERANCE = 0.1
 LEAST_COUNTS = 0.5
 N_POINTS, DELTA_STAT = 40, 20.0
 LEAST_DELTA_STAT = 4.0
+# what is given may differ from what a scan says by these factors
+LARGEST_B, LARGEST_S = 1.5, 1.2
 
 
 class SEDExpectation:
@@ -85,7 +87,8 @@ class SEDExpectation:
         dataset : `~dmgammapy.datasets.SEDLikelihoodDataset`
         background : array_like, shape (n_bins,), optional
             Expected background counts if they are known; ``dataset.ref_npred`` then gives s, or
-            the fit if that is absent. Default is to fit them.
+            the fit if that is absent. Both must agree with the scans, s within a factor 1.2 and b,
+            where something was counted, within 1.5. Default is to fit them.
         undetermined : {"error", "power_law"}
             What to do with bins that don't know their b. With ``power_law`` they take b / s, the
             background in units of the norm, from a power law in energy that is fitted to the
@@ -105,7 +108,8 @@ class SEDExpectation:
         Raises
         ------
         ValueError
-            If a scan has another shape or does not determine b; the message names the bins.
+            If a scan has another shape, does not determine b or contradicts what is given; the
+            message names the bins.
 
         Examples
         --------
@@ -133,8 +137,6 @@ class SEDExpectation:
                 raise ValueError(
                     f"{where} has {dataset.n_bins} bins but {background.size} backgrounds."
                 )
-            if dataset.ref_npred is not None:
-                return cls(background, dataset.ref_npred)
         edges = dataset.energy_edges.to_value("MeV")
         b, s, counts, misfit = _fit_scans(_Content(dataset.norm_scan), _Content(dataset.stat_scan))
 
@@ -145,6 +147,23 @@ class SEDExpectation:
 
         used = np.ones(len(b), dtype=bool) if dataset.mask is None else dataset.mask
         bad = ~((misfit <= tolerance) & (s > 0))
+        if background is not None and dataset.ref_npred is not None:
+            given = cls(background, dataset.ref_npred)
+            remedy = "correct it, or make SEDExpectation(background, npred) if you know better."
+            fitted = used & ~bad
+            counted = fitted & np.isfinite(b) & (counts >= least_counts)
+            for what, one, scan, sure, largest in (
+                ("background", background, b, counted, LARGEST_B),
+                ("ref_npred", given.npred, s, fitted, LARGEST_S),
+            ):
+                factor = np.exp(np.abs(np.log(one / np.where(sure, scan, one))))
+                if (factor > largest).any():
+                    i = int(np.argmax(factor))
+                    raise ValueError(
+                        f"{where}: {what} contradicts the scans of bins {bins(factor > largest)}; "
+                        f"in bin {i} it is {one[i]:.4g}, but the scan says {scan[i]:.4g}: {remedy}"
+                    )
+            return given
         b, s = np.where(bad & ~used, 1.0, b), np.where(bad & ~used, 1.0, s)
         bad &= used
         if bad.any():
@@ -225,11 +244,13 @@ class SEDExpectation:
         n_points : int
             Number of norms. Default is 40.
         delta_stat_max : float
-            -2 ln L above the minimum where a scan ends. Default is 20.
+            -2 ln L above the minimum over norms >= 0 where a scan ends. Default is 20.
         negative_norm : bool
             Whether to scan negative norms, too, down to the same rise or to where no counts are
-            expected; norm 0 is always a point. Default is False: scans begin at 0 and are relative
-            to the minimum above.
+            expected; norm 0 is always a point. Values are then relative to the minimum over all
+            norms, so that scans with fewer counts than b end higher than ``delta_stat_max``:
+            without counts, which are likeliest where none are expected, by 2 b. Default is False:
+            scans begin at 0 and are relative to the minimum above.
 
         Returns
         -------
@@ -277,7 +298,7 @@ class SEDExpectation:
                 f"{self.n_bins}."
             )
         norm, stat = dataset.norm_scan, dataset.stat_scan
-        n_points = norm.shape[1] if n_points is None else n_points
+        n_points = max(norm.shape[1], 5) if n_points is None else n_points
         if negative_norm is None:
             negative_norm = bool((norm[:, 0] < 0).any())
         if delta_stat_max is None:
@@ -285,7 +306,7 @@ class SEDExpectation:
             rise = stat[np.arange(len(stat)), last]
             delta_stat_max = max(float(np.median(rise)), LEAST_DELTA_STAT)
         counts = np.asarray(counts, dtype=float)
-        norm, stat = self.scan(counts, max(n_points, 5), delta_stat_max, negative_norm)
+        norm, stat = self.scan(counts, n_points, delta_stat_max, negative_norm)
         if negative_norm:
             best = counts
         else:

@@ -1,13 +1,28 @@
 """Realisations of datasets: `SimulatedDatasetMaker`."""
 
 from astropy.table import QTable
-from gammapy.datasets import Dataset, Datasets, MapDataset
+from gammapy.datasets import (
+    Dataset,
+    Datasets,
+    MapDataset,
+    MapDatasetOnOff,
+    SpectrumDatasetOnOff,
+)
 
 from dmgammapy.datasets import SEDLikelihoodDataset, find_source
 
 from ._simulators import make_simulator
 from ._streams import check_count, dataset_keys
-from ._truth import Signal, copy_models, draw_jfactors, observed_models, true_jfactor
+from ._truth import (
+    Signal,
+    check_covariance,
+    copy_models,
+    draw_jfactors,
+    linked_names,
+    observed_models,
+    true_by_target,
+    true_jfactor,
+)
 from .expectation import LEAST_COUNTS, TOLERANCE
 
 __all__ = ["Simulation", "SimulatedDatasetMaker"]
@@ -54,8 +69,11 @@ class SimulatedDatasetMaker:
     the order and choice of datasets and realisations and the number of processes don't matter.
     The target is the dark matter model's name. Random names of datasets, as Gammapy's
     ``from_spectrum_dataset`` gives, don't count: such datasets go by their kind and energies, and
-    alike ones of a target by their order. Eight characters are taken for a random name unless the
-    target's name is among them.
+    alike ones of a target by their order, of which a warning is logged. Eight characters are taken
+    for a random name unless they look like words with a number, like ``fermi_p8``, or hold the
+    target's name. (One invented name in 180 looks like that, and then draws differ in the next
+    session.) Models of different names that share a J-factor parameter share its draws, which
+    belong to the first name in the alphabet.
 
     Parameters
     ----------
@@ -83,14 +101,15 @@ class SimulatedDatasetMaker:
         name of the dataset; if given, of all. Default is the profiled one, given counts ON and OFF
         and the other sources, without a signal.
     n_points, delta_stat_max, negative_norm
-        Scans of simulated SED likelihoods, see `SEDExpectation.to_dataset`. Default is as in the
-        given dataset.
+        Scans of simulated SED likelihoods, see `SEDExpectation.to_dataset`; 5 points or more.
+        Default is as in the given dataset.
     undetermined, tolerance, least_counts
         How the expectation is read off SED likelihoods, see `SEDExpectation.from_dataset`. For
         those that Fermi-LAT published take ``undetermined="power_law", least_counts=5``.
     jfactor_covariance : `~dmgammapy.estimators.JFactorCovariance`, optional
-        Of targets whose J-factors are measured wrong together; draws of J have it instead of the
-        widths of their priors. Default is that they are independent.
+        Of targets whose J-factors are measured wrong together, by a normal distribution. Their
+        priors must be normal with the widths of its diagonal, or absent; it may hold targets that
+        have no dataset here. Default is that all are independent.
 
     Raises
     ------
@@ -149,6 +168,8 @@ class SimulatedDatasetMaker:
                 "log10_jfactor must be 'observed', 'prior' or numbers by target, got "
                 f"{log10_jfactor!r}."
             )
+        if isinstance(log10_jfactor, dict):
+            log10_jfactor = true_by_target(log10_jfactor)
         self.log10_jfactor = log10_jfactor
         self.redraw_jfactor = bool(redraw_jfactor)
         self.expectations = dict(expectations or {})
@@ -187,7 +208,9 @@ class SimulatedDatasetMaker:
             If a dataset is neither an SED likelihood nor a map or spectrum dataset.
         ValueError
             If the dark matter model is missing or not the only one, J is to be drawn but has no
-            prior, or negative counts are expected.
+            prior, negative counts are expected, the signal has no spectrum or predicts nothing at
+            all, or the covariance, ``expectations`` or ``backgrounds`` are for none of the
+            datasets.
         """
         return self.prepare(datasets).run(realisation)
 
@@ -267,6 +290,47 @@ class Simulation:
                 strict=True,
             )
         ]
+        sources = [
+            next(model for model in dataset.models if model.name == target)
+            for dataset, target in zip(datasets, self.targets, strict=True)
+        ]
+        self._linked = dict(zip(names, linked_names(sources), strict=True))
+        if maker.jfactor_covariance is not None:
+            check_covariance(maker.jfactor_covariance, sources, self._linked.values())
+        self._check_use(datasets)
+
+    def _check_use(self, datasets):
+        """Raise a ValueError if something that was given has no effect on any dataset."""
+        maker = self.maker
+        seds = {
+            name
+            for dataset, target in zip(datasets, self.targets, strict=True)
+            if isinstance(dataset, SEDLikelihoodDataset)
+            for name in (dataset.name, target)
+        }
+        if maker.expectations and not seds & set(maker.expectations):
+            raise ValueError(
+                f"expectations are given for {sorted(maker.expectations)}, but none of the "
+                f"datasets {self.names} is an SED likelihood; counts datasets expect what their "
+                "models predict."
+            )
+        on_off = [d.name for d in datasets if isinstance(d, MapDatasetOnOff | SpectrumDatasetOnOff)]
+        wrong = sorted((set(self.names) - set(on_off)) & set(maker.backgrounds))
+        if wrong or (maker.backgrounds and not on_off):
+            raise ValueError(
+                f"backgrounds are given for {wrong or sorted(maker.backgrounds)}, but only ON/OFF "
+                f"datasets take them, which here are {on_off or 'none'}; other datasets expect "
+                "what their models predict."
+            )
+        if maker.signal.strength and not any(
+            simulator.expected_totals(simulator._log10_jfactor)[0] > 0
+            for simulator in self._simulators
+        ):
+            signals = sorted({simulator.injected for simulator in self._simulators})
+            raise ValueError(
+                f"the signal ({', '.join(signals)}) predicts no counts in any of the datasets "
+                f"{self.names}: its photons are outside of their energies, exposure or masks."
+            )
 
     @property
     def names(self):
@@ -282,7 +346,7 @@ class Simulation:
         maker = self.maker
         return draw_jfactors(
             simulator.source, maker.seed, realisations, maker.log10_jfactor, maker.redraw_jfactor,
-            maker.jfactor_covariance,
+            maker.jfactor_covariance, self._linked[simulator.name],
         )  # fmt: skip
 
     def draws(self, realisations):
@@ -387,7 +451,8 @@ class Simulation:
         """
 
         def expect(simulator):
-            true = true_jfactor(simulator.source, self.maker.log10_jfactor)[0]
+            linked = self._linked[simulator.name]
+            true = true_jfactor(simulator.source, self.maker.log10_jfactor, linked=linked)[0]
             return simulator.expect(true), true
 
         return self._make(expect)

@@ -112,6 +112,32 @@ def test_rows_may_be_shorter():
     np.testing.assert_allclose(scans.stat([1.5, 1.5]), [2.25, 2.25], rtol=1e-9)
 
 
+@pytest.mark.parametrize("n_points", [20, 40, 200])
+@pytest.mark.parametrize("hair", [0.1, 1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize(
+    ("background", "counts"), [(5.0, 1), (3.0, 2), (0.5, 1), (20.0, 12), (5.0, 8)]
+)
+def test_scan_down_to_where_nothing_is_expected(background, counts, hair, n_points):
+    """The pole of the logarithm is found, however close to it the scan begins."""
+    low = background * (1 - hair)
+    high = max(counts - background, 0) + 7 * np.sqrt(counts + 3)
+    norm = np.linspace(-low, high, n_points) / 4
+    scans = LikelihoodScans([norm], [poisson_stat(norm, 4.0, background, counts)])
+    below = background * (np.geomspace(hair, 1, 300) - 1)[1:]
+    between = np.concatenate([below, np.linspace(0, high, 300)]) / 4
+    expected = poisson_stat(between, 4.0, background, counts)
+    near = expected < expected.min() + 30
+    found = scans.stat(between[None])[0]
+    np.testing.assert_allclose(found[near], expected[near], atol=1e-4)
+    assert scans.norm_pole[0] == pytest.approx(-background / 4, rel=1e-6)
+
+
+def test_straight_lines_have_no_pole():
+    norm = np.linspace(-1, 3, 9)
+    line = LikelihoodScans([norm], [8 * norm], interpolation="linear")
+    assert line.norm_pole.tolist() == [-np.inf]
+
+
 def test_tail_never_turns_down():
     # noise makes the last slope negative; the likelihood must not reward infinite signals
     norm = np.linspace(0, 1, 6)

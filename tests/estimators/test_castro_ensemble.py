@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
 from numpy.testing import assert_allclose
+from scipy.stats import norm
 
 from dmgammapy.estimators import CastroMaps, LimitStatus
 from dmgammapy.visualization import bands as bands_module
@@ -154,3 +155,64 @@ def test_plot_bands(monkeypatch):
     assert_allclose(drawn["band68"][0].value, [16.5e-26, 33e-26])
     assert_allclose(drawn["band95"][1].value, [98e-26, 196e-26])
     assert ax.get_xscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("norm_ul", -1.0, "norm_ul: must not be negative or infinite, got -1 "),
+        ("norm_ul", np.inf, "got inf"),
+        ("norm_ul", np.nan, "1 limits are NaN though their status is FOUND"),
+        ("ts", -0.5, "ts: must not be negative"),
+        ("ts", np.inf, "ts: must not be negative or infinite, got inf"),
+    ],
+)
+def test_files_with_impossible_results_are_refused(name, value, message):
+    sample = ensemble([[1, 2], [3, 4]], [[0, 0], [1, 1]])
+    hdulist = sample.to_hdulist()
+    assert CastroMaps.from_hdulist(hdulist).norm_ul.data.ravel().tolist() == [1, 2, 3, 4]
+    hdulist[name.upper()].data[1, 0, 1] = value
+    with pytest.raises(ValueError, match=message):
+        CastroMaps.from_hdulist(hdulist)
+
+
+def test_limits_beyond_the_grid_can_be_read_back():
+    sample = ensemble([[1, 2], [3, np.nan]], np.zeros((2, 2)), [[0, 0], [0, LimitStatus.GRID_EDGE]])
+    back = CastroMaps.from_hdulist(sample.to_hdulist())
+    assert_allclose(back.norm_ul.data.ravel(), [1, 2, 3, np.nan])
+
+
+def test_quantiles_in_files_are_between_zero_and_one():
+    bands = ensemble(np.ones((9, 2)), np.ones((9, 2))).quantiles([0.16, 0.5, 0.84])
+    hdulist = bands.to_hdulist()
+    hdulist["AXIS_QUANTILE"].data["quantile"][2] = 1.5
+    with pytest.raises(ValueError, match="quantiles must be between 0 and 1"):
+        CastroMaps.from_hdulist(hdulist)
+
+
+def test_realisations_out_of_order_are_not_written(tmp_path):
+    sample = ensemble(np.ones((2, 2)), np.ones((2, 2)))
+    axes = [*sample.geom.axes][:2] + [MapAxis.from_nodes([40, 7], name="realisation")]
+    data = {
+        name: RegionNDMap(RegionGeom(None, axes=axes), m.data, unit=m.unit)
+        for name, m in sample.to_maps().items()
+    }
+    turned = CastroMaps.from_maps(data, sample.meta)
+    with pytest.raises(ValueError, match="axis 'realisation' must ascend, got .40"):
+        turned.write(tmp_path / "turned.fits")
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_that_exclude_everything_are_the_strongest():
+    """Gaussian best fits: the quantile of x + 1.645 where that is positive."""
+    n = 2000
+    x = norm.ppf((np.arange(n) + 0.5) / n)
+    plain = x + norm.ppf(0.95)
+    status = np.where(plain > 0, LimitStatus.FOUND, LimitStatus.ALL_EXCLUDED)[:, None]
+    limits = np.where(plain > 0, plain, np.nan)[:, None] * np.ones(2)
+    sample = ensemble(limits, np.ones((n, 2)), status * np.ones((1, 2), int))
+    bands = sample.quantiles([0.025, 0.16, 0.5, 0.975])
+    found = bands.norm_ul.data[:, 0, 0, 0, 0]
+    assert np.isnan(found[0])
+    assert_allclose(found[1:], norm.ppf([0.16, 0.5, 0.975]) + norm.ppf(0.95), rtol=1e-3)
+    assert bands.status.data[:, 0, 0, 0, 0].tolist() == [LimitStatus.ALL_EXCLUDED, 0, 0, 0]

@@ -58,7 +58,7 @@ def test_gaussian(width, cl):
     limit, status = intervals.clsb(MU, stat, cl, **settings)
     np.testing.assert_allclose(limit[plain > 0], plain[plain > 0], rtol=1e-3)
     assert np.isnan(limit[plain < 0]).all()
-    assert (status[plain < 0] == LimitStatus.GRID_EDGE).all()
+    assert (status[plain < 0] == LimitStatus.ALL_EXCLUDED).all()
 
     limit, _ = intervals.power_constrained(MU, stat, cl, **settings)
     np.testing.assert_allclose(limit, np.maximum(plain, SIGMA * (norm.ppf(cl) - 1)), rtol=1e-3)

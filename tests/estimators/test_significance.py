@@ -175,3 +175,13 @@ def test_errors_name_what_is_wrong():
         significance.blank_field_correction(9.0, [0.0] * 27 + [1, 2, 3])
     with pytest.raises(ValueError, match="not all alike"):
         significance.blank_field_correction(9.0, np.ones(30))
+
+
+def test_blank_fields_equal_but_for_rounding():
+    """60 of 300 fields have the TS observed."""
+    blank = np.where(np.arange(300) < 60, 6.0 * (1 - 1e-10), 0.0)
+    p_value = significance.blank_field_correction(6.0, blank)[0]
+    assert p_value == pytest.approx(61 / 301)
+    assert significance.max_toys_p_value(6.0, blank) == pytest.approx(61 / 301)
+    assert significance.max_toys_p_value(6.001, blank) == pytest.approx(1 / 301)
+    assert significance.count_at_least(blank, [np.inf, 0.0]).tolist() == [0, 300]

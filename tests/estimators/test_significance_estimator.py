@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gammapy.maps import LabelMapAxis, MapAxis, RegionNDMap
-from scipy.stats import norm
+from scipy.stats import beta, norm, poisson
 
 from dmgammapy.estimators import CastroMaps, LimitStatus
 from dmgammapy.estimators.significance_estimator import SignificanceEstimator
@@ -245,3 +245,48 @@ def test_configuration_is_kept():
     first, second = (estimator.run(observed, toys) for _ in range(2))
     assert (first["p_channels"] == second["p_channels"]).all()
     np.testing.assert_array_equal(toys.ts.data, before)
+
+
+def counts_ts(n, background):
+    """TS of counts in one bin, and how often that many or more are seen."""
+    return 2 * (n * np.log(np.maximum(n, 1) / background) - (n - background)) * (n > background)
+
+
+@pytest.mark.parametrize("rounding", [-1e-8, 0.0, 1e-8])
+def test_counts_that_are_equal_but_for_rounding(rounding):
+    """Data and simulations take different paths; TS of counts is often the same."""
+    background, n_toy = 0.1, 1000
+    n = poisson.ppf((np.arange(n_toy) + 0.5) / n_toy, background)
+    ensemble = make_maps(counts_ts(n, background)[:, None, None] * np.ones((1, 2, 1)))
+    observed = make_maps(np.array([[counts_ts(1, background) + rounding], [0.0]]))
+    row = SignificanceEstimator().run(observed, ensemble)[0]
+    expected = poisson.sf(0, background)  # 0.095
+    for name in ("local_toys", "masses", "channels"):
+        assert row[f"p_{name}"] == pytest.approx(expected, abs=1.5 / n_toy)
+        if name != "local_toys":
+            assert row[f"method_{name}"] == "toys"
+
+
+def test_many_looks_are_not_rarer_than_one():
+    """Two counts in two masses, 0.1 expected: Gaussian upcrossings fall too fast."""
+    ts = np.zeros((1000, 2, 2))
+    ts[:9, 0, 0] = 16.0  # 9 of 1000, where half chi2 says 3e-5
+    row_maps = make_maps(np.array([[16.0, 0.0], [0.0, 0.0]])), make_maps(ts)
+    table = SignificanceEstimator().run(*row_maps)
+    row = table[0]
+    low = beta.ppf(0.5 * (1 - 0.6827), 9, 992)
+    assert row["p_local_toys"] == pytest.approx(10 / 1001)
+    assert row["method_masses"] == "local_toys"
+    assert row["p_masses"] == pytest.approx(low)
+    assert row["p_channels"] >= low * (1 - 1e-9)
+    assert any("was raised" in note and "9 of 1000" in note for note in table.meta["notes"])
+
+
+@pytest.mark.parametrize("methods", [(None, "profile"), ("marginal", None), ("fixed", "profile")])
+def test_treatments_of_j_that_differ(methods):
+    observed = make_maps(one_peak(9.0, 5), jfactor_method=methods[0])
+    ensemble = make_maps(white_ts(50, 5, 1), jfactor_method=methods[1])
+    with pytest.raises(ValueError, match="J is treated by"):
+        SignificanceEstimator().run(observed, ensemble)
+    same = make_maps(white_ts(50, 5, 1), jfactor_method=methods[0] or "fixed")
+    assert SignificanceEstimator().run(observed, same)[0]["ts"] == 9.0

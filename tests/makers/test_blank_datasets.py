@@ -103,6 +103,10 @@ def test_sed_files_of_blank_fields_are_paired_by_name():
         pair_blank_fields([poisson_dataset("dwarf")], targets)
     with pytest.raises(ValueError, match="should be named <target>_blank_<number>"):
         pair_blank_fields([poisson_dataset("draco_blank_0001")], targets)
+    alone = pair_blank_fields(datasets[0], TARGET)
+    assert alone[0].models[0].spectral_model.log10_jfactor.value == 20.0
+    with pytest.raises(ValueError, match="two datasets are named 'dwarf_blank_0001'"):
+        pair_blank_fields([datasets[0], datasets[0]], targets)
 
 
 def test_bad_input():
@@ -115,6 +119,12 @@ def test_bad_input():
         move_source(dataset, Target("field"))
     with pytest.raises(ValueError, match="is not one of the source 'dwarf'"):
         move_source(dataset, Target("draco_blank_0000", POSITION))
+    with pytest.raises(ValueError, match="there are no datasets"):
+        move_source([], Target("field", POSITION))
+    with pytest.raises(TypeError, match="fields must be Targets, got SkyCoord"):
+        move_source(dataset, POSITION)
+    with pytest.raises(TypeError, match="fields must be Targets, got list"):
+        move_source(dataset, [POSITION])
     car = WcsNDMap(WcsGeom.create(skydir=POSITION, width=1, binsz=0.1, frame="icrs"), unit="sr-1")
     car.data[:] = 1
     dataset.models["dwarf"].spatial_model = TemplateSpatialModel(car)

@@ -7,7 +7,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from gammapy.catalog import SourceCatalog
 from gammapy.maps import Map, WcsGeom
-from regions import CircleSkyRegion, PolygonSkyRegion, RectangleSkyRegion
+from regions import CircleSkyRegion, PointSkyRegion, PolygonSkyRegion, RectangleSkyRegion
 from scipy.stats import chisquare, ks_2samp, kstest
 
 from dmgammapy.makers import BlankFieldMaker
@@ -218,3 +218,13 @@ def test_bad_input():
         BlankFieldMaker(3, offset_min=1 * u.deg).run(Target("nowhere"))
     with pytest.raises(TypeError, match="needs a Target, got str"):
         BlankFieldMaker(3).positions("draco")
+
+
+def test_what_can_not_be_a_field():
+    with pytest.raises(ValueError, match="source_separation must be an angle, got None"):
+        BlankFieldMaker(5, source_separation=None)
+    with pytest.raises(ValueError, match="PointSkyRegion, which has no area"):
+        BlankFieldMaker(5, region=PointSkyRegion(TARGET.position))
+    small = CircleSkyRegion(TARGET.position, 1 * u.deg)
+    with pytest.raises(ValueError, match="grid of 5 deg has no point in a circle of 1 deg"):
+        positions(method="grid", separation=5 * u.deg, region=small)

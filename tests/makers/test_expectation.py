@@ -81,9 +81,16 @@ def test_known_background_is_taken():
     got = SEDExpectation.from_dataset(dataset, background=BACKGROUND)
     np.testing.assert_allclose(got.npred, SIGNAL, rtol=1e-6)
     assert np.array_equal(got.background, BACKGROUND)
-    dataset = poisson_dataset(ref_npred=[1.0, 2.0, 3.0, 4.0])
+    dataset = poisson_dataset(ref_npred=[4.1, 1.9, 0.9, 0.5])
     got = SEDExpectation.from_dataset(dataset, background=BACKGROUND)
-    assert got.npred.tolist() == [1, 2, 3, 4]
+    assert got.npred.tolist() == [4.1, 1.9, 0.9, 0.5]
+
+
+def test_scans_end_above_the_minimum_of_positive_norms():
+    # n = 0: stat is 2 s x, from -b / s to where it has risen by 4 above zero
+    norm, stat = SEDExpectation([3.0], [2.0]).scan([0], 20, 4.0, negative_norm=True)
+    assert norm[0, [0, -1]] == pytest.approx([-1.5, 1.0])
+    assert stat[0, [0, -1]] == pytest.approx([0.0, 2 * 3 + 4])
 
 
 def test_golden_scans_give_back_what_they_are_made_of(test_data):
@@ -210,3 +217,14 @@ def test_scans_of_expected_counts_reach_below_zero(counts):
         np.testing.assert_allclose(stat[0], expected, atol=1e-6, rtol=1e-6)
         # down to the rise, or to where a billionth of the background is expected
         assert stat[0, 0] == pytest.approx(delta, rel=1e-6) or mean[0] < 2e-9 * background
+
+
+@pytest.mark.parametrize(("background", "counts"), [(5.0, 1), (3.0, 1), (0.5, 1), (8.0, 3)])
+@pytest.mark.parametrize("delta_stat", [4.0, 20.0, 100.0])
+def test_scans_that_begin_where_nothing_is_expected_give_their_counts(
+    background, counts, delta_stat
+):
+    # 100 above the minimum the expectation is 1e-9 of the background and less
+    scan = SEDExpectation([background], [4.0]).scan([counts], 40, delta_stat, negative_norm=True)
+    found = fit_poisson_shape(scan[0][0], scan[1][0])
+    np.testing.assert_allclose(found[:3], [background, 4.0, counts], rtol=1e-5)

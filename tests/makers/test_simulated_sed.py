@@ -367,7 +367,7 @@ def test_random_names_do_not_matter():
         return np.array([d.counts for d in simulation.draws(range(20))])
 
     # as Gammapy invents them
-    one, two = counts(["aZ3_-x09", "Qw8kfEoP"]), counts(["bbbbbbbb", "UUUUUUUU"])
+    one, two = counts(["aZ3_-x09", "Qw8kfEoP"]), counts(["b9bb-bbb", "UU3UUuUU"])
     assert np.array_equal(one, two)
     assert not np.array_equal(one[0], one[1])
     assert np.array_equal(one, counts([None, None]))
@@ -405,7 +405,7 @@ def test_public_likelihoods_in_one_line(test_data):
 def test_jfactors_that_are_wrong_together():
     """Their scatter has the covariance; so do those of a subset of targets."""
     names = ["dwarf", "other"]
-    datasets = [make(name, width=0.2) for name in (*names, "third")]
+    datasets = [make(n, width=w) for n, w in zip((*names, "third"), (0.2, 0.3, 0.2), strict=True)]
     covariance = JFactorCovariance(names, [[0.04, 0.05], [0.05, 0.09]])
     simulation = maker(jfactor_covariance=covariance).prepare(datasets)
     draws = simulation.draws(range(4000))

@@ -421,11 +421,12 @@ def _check_values(data, meta, where):
         codes = [int(code) for code in LimitStatus]
         if not np.isin(data["status"].data, codes).all():
             raise ValueError(f"{where}, status: expected codes {codes}.")
-    _check_limits(data, where)
+    if "stat_scan" not in data:
+        _check_limits(data, where)
 
 
 def _check_limits(data, where):
-    """Refuse limits, TS and quantiles that no likelihood gives."""
+    """Refuse limits, TS and quantiles that no likelihood gives, where there is none to tell."""
     axis = next((a for a in data["reference"].geom.axes if a.name == "quantile"), None)
     if axis is not None:
         nodes = axis.center.value

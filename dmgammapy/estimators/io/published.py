@@ -24,6 +24,12 @@ from .gloryduck import GLORYDUCK_CHANNELS
 
 __all__ = ["published_curves", "read_published_limits", "write_published_limits"]
 
+WITHOUT_LIMIT = (
+    LimitStatus.GRID_EDGE,
+    LimitStatus.NO_INFORMATION,
+    LimitStatus.ALL_EXCLUDED,
+)
+
 COLUMN_UNITS = {"mass": "GeV", "sigmav": "cm3 s-1", "tau": "s"}
 SPELLINGS = {"sigma_v": "sigmav"}
 LIMIT_COLUMNS = {"annihilation": "sigmav", "decay": "tau"}
@@ -303,7 +309,7 @@ def write_published_limits(castro, path, channel=None, overwrite=False, **meta):
         channel = canonical_channel(channel)
     castro = castro.slice_by_coord({"channel": channel})
     status = castro["status"].data.ravel()
-    without = (LimitStatus.GRID_EDGE, LimitStatus.NO_INFORMATION)
+    without = WITHOUT_LIMIT
     found = ~np.isin(status, without)
     if not found.any():
         raise ValueError(f"{path}: no mass has a limit in the channel {channel}.")
@@ -335,7 +341,7 @@ def _published_meta(castro, channel, status, given):
     meta["creator"] = own.creator
     masses = castro.masses.to_value("GeV")
     for key, codes in (
-        ("masses_without_limit", (LimitStatus.GRID_EDGE, LimitStatus.NO_INFORMATION)),
+        ("masses_without_limit", WITHOUT_LIMIT),
         ("masses_extrapolated", (LimitStatus.EXTRAPOLATED,)),
         ("masses_approximate", (LimitStatus.APPROXIMATE,)),
     ):
