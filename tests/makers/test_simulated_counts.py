@@ -12,6 +12,7 @@ from gammapy.modeling.models import PowerLawNormSpectralModel, SkyModel, Templat
 
 from dmgammapy.datasets import CountsLikelihood
 from dmgammapy.makers import SimulatedDatasetMaker
+from dmgammapy.makers._streams import WORDS
 from tests.datasets import counts_helpers
 from tests.datasets.counts_helpers import POSITION, TARGET, map_dataset
 from tests.datasets.sed_helpers import poisson_dataset
@@ -223,6 +224,8 @@ def test_templates_of_other_sources_are_not_copied():
 def test_random_names_of_gammapy_do_not_matter():
     def draw():
         dataset = counts_helpers.on_off_dataset()
+        while WORDS.fullmatch(dataset.name):  # one in 180
+            dataset = counts_helpers.on_off_dataset()
         return dataset.name, SimulatedDatasetMaker(6).run(dataset, 3)
 
     (one, first), (two, second) = draw(), draw()

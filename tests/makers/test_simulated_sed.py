@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from gammapy.datasets import Datasets
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
+from gammapy.utils.scripts import make_name
 from numpy.testing import assert_allclose
 from scipy.stats import chi2, kstest
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import CastroEstimator, JFactorCovariance, StackedDMLikelihood
 from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
+from dmgammapy.makers._streams import WORDS
 from dmgammapy.modeling import JFactorPrior
 from dmgammapy.targets import Target, Targets
 from tests.datasets.sed_helpers import AMPLITUDE, BACKGROUND, SIGNAL, poisson_dataset
@@ -370,7 +372,8 @@ def test_random_names_do_not_matter():
     one, two = counts(["aZ3_-x09", "Qw8kfEoP"]), counts(["b9bb-bbb", "UU3UUuUU"])
     assert np.array_equal(one, two)
     assert not np.array_equal(one[0], one[1])
-    assert np.array_equal(one, counts([None, None]))
+    invented = [n for n in (make_name() for _ in range(20)) if not WORDS.fullmatch(n)]
+    assert np.array_equal(one, counts(invented[:2]))
     # names that somebody gave do
     assert not np.array_equal(counts(["lat"]), counts(["magic"]))
     assert not np.array_equal(counts(["dwarf-ve"]), counts(["dwarf-ma"]))
