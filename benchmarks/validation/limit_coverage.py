@@ -1,6 +1,6 @@
 """Coverage of the 95 % upper limit of a stack of 15 simulated dwarfs.
 
-``python benchmarks/validation/coverage.py [--n 2000] [--toys 400] [--out FOLDER]`` prints the table
+``python benchmarks/validation/limit_coverage.py [--n 2000] [--toys 400] [--out FOLDER]`` prints the table
 of the documentation and draws its figure. Truths: no signal, one at the median expected limit, and
 one at three times that.
 
@@ -137,11 +137,14 @@ def draw(rows, args):
     figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
     shown = {"profile": args.n, "profile, J true drawn": args.n, "fixed, J known": args.n}
     if args.toys:
-        shown |= {"toys, CLs+b": args.outer}
+        shown |= {"toys, CLs+b": args.outer, "toys, CLs": args.outer}
     coverage = {name: np.array([row[name] for row in signal]) for name in shown}
     errors = {name: [error(v, shown[name]) for v in values] for name, values in coverage.items()}
     plot_coverage(labels, coverage, errors, cl=0.95, ax=ax)
-    ax.set_title("15 dwarfs, 95 % upper limits, bb")
+    handles, names = ax.get_legend_handles_labels()
+    ax.get_legend().remove()
+    figure.legend(handles, names, loc="outside upper center", ncols=3)
+    ax.set_title("15 dwarfs, 95 % upper limits")
     path = Path(args.out) / "coverage.png"
     figure.savefig(path, dpi=100)
     print(f"\nwritten: {path}")
