@@ -1,8 +1,8 @@
 """Coverage of the 95 % upper limit of a stack of 15 simulated dwarfs.
 
-``python benchmarks/validation/limit_coverage.py [--n 2000] [--toys 400] [--out FOLDER]`` prints the table
-of the documentation and draws its figure. Truths: no signal, one at the median expected limit, and
-one at three times that.
+``python benchmarks/validation/limit_coverage.py [--n 2000] [--toys 300] [--out FOLDER]`` prints the
+table of the documentation and draws its figure. Truths: no signal, the median expected limit, and
+three times that.
 
 A limit covers if it is not below the truth. Limits of toys are judged at the truth: it is excluded
 if fewer than 5 % of toys with that signal, whose true J-factors are those observed, have a larger
