@@ -9,6 +9,7 @@ __all__ = ["MirroredScans"]
 # A scan that has risen by this towards its lowest norm is extrapolated beyond it; otherwise a
 # prediction may have become impossible there.
 RISE_STAT = 3.9
+NEAR_POLE = 1.05  # times the scan's reach
 FLAT_STAT = 1e-9
 SMOOTH = 5  # lattice steps beyond a wall for the interpolation on this side of it
 # A likelihood that goes to zero at a pole is a parabola from CUT lattice steps before it on, and
@@ -57,7 +58,10 @@ class MirroredScans:
         grid = np.clip(width[:, None] * inner, low[:, None], high[:, None])
         stat = scans.stat(np.concatenate([grid, high[:, None]], axis=1))
         flat = np.ptp(stat, axis=1) < FLAT_STAT
-        rises = (stat[:, 0] - stat.min(axis=1) >= RISE_STAT) & (stat[:, 0] > stat[:, 1])
+        # few counts have risen by little where a scan comes next to their pole
+        close = -scans.norm_pole < NEAR_POLE * width
+        rises = (stat[:, 0] - stat.min(axis=1) >= RISE_STAT) | close
+        rises &= stat[:, 0] > stat[:, 1]
         wall = negative & ~flat & ~rises
         self.n_bins = scans.n_bins
         self.interpolation = scans.interpolation

@@ -15,6 +15,7 @@ SMALLEST_Q = 1e-10  # over q^2: below, differences of logarithms lose their digi
 BELOW_NODES = 8.0  # dex below the first node in which lower ends are sought
 N_HALVINGS = 34
 SURE_Q = 1e-4  # where a profile has risen by less, digits are lost: q_asimov goes as strength^2
+CLEAR = 100.0
 FOUND, BEYOND, BELOW, NONE = 0, 1, 2, 3  # codes of `find_upper`; NONE: nothing is accepted
 
 
@@ -166,8 +167,14 @@ class Width:
 
 
 def _first_sure(nodes, rise):
-    """First node from which on all known rises are `SURE_Q`, (n_row,); the first if none is."""
-    small = rise < SURE_Q
+    """First node beyond those where rounding may rule, (n_row,); the first if there are none.
+
+    They are below the first clear rise: where a profile flattens far out, as with uncertain J, the
+    guessed one is small or negative again.
+    """
+    clear = rise >= CLEAR * SURE_Q
+    before = np.cumsum(clear, axis=1) == 0
+    small = (rise < SURE_Q) & before
     last = len(nodes) - 1 - np.argmax(small[:, ::-1], axis=1)
     first = np.where(small.any(axis=1), last + 1, 0)
     known = np.isfinite(rise).sum(axis=1)

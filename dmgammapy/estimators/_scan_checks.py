@@ -17,7 +17,8 @@ def coarse_rows(nodes, stat):
 
     The limit at 95 % is read off all nodes and off every other one, and a fifteenth of the
     difference taken for the error, as for cubic interpolation. Parabolas on 3 to 10 nodes per
-    decade had errors between a fifth of that and four times as much.
+    decade had errors between a fifth of that and four times as much. No note is no guarantee: few
+    points of a linear grid can hide a narrow minimum.
 
     Parameters
     ----------
