@@ -189,7 +189,9 @@ class DatasetEngine:
     def asimov_stack(self, realisation):
         """`StackedDMLikelihood` of the Asimov data without signal, at J as a realisation has it."""
         datasets = list(self.null.asimov())
-        for dataset, drawn in zip(datasets, self.simulation.draws([realisation]), strict=True):
+        for dataset, drawn in zip(
+            datasets, self.simulation.draws([realisation], counts=False), strict=True
+        ):
             observed_models(dataset.models, drawn.target, float(drawn.log10_jfactor_obs[0]))
         self._scatter(datasets, realisation)
         return StackedDMLikelihood(self._castros(datasets), **self.stack_options)
@@ -198,7 +200,9 @@ class DatasetEngine:
         """Move the observed J of instruments that have an uncertainty of their own."""
         if self.scatter is None or not self.scatter.parts:
             return
-        for dataset, draws in zip(datasets, self.simulation.draws([realisation]), strict=True):
+        for dataset, draws in zip(
+            datasets, self.simulation.draws([realisation], counts=False), strict=True
+        ):
             if not isinstance(dataset, SEDLikelihoodDataset):
                 if any(target == draws.target for target, _ in self.scatter.parts):
                     raise ValueError(
@@ -336,7 +340,7 @@ class FastEngine:
         counts : list of array, shape (n_real, n_row, n_bin)
         shifts : list of array, shape (n_real,)
         """
-        draws = self.simulation.draws(list(realisations))
+        draws = self.simulation.draws(list(realisations), counts=False)
         counts = []
         for member, draw, stream in zip(self.members, draws, streams, strict=True):
             scale = 10.0 ** (draw.log10_jfactor - member.log10_jfactor)

@@ -153,6 +153,11 @@ class SignificanceEstimator(Estimator):
             self._row(one, largest if len(looks) > 1 else None, notes) for one in looks.values()
         ]
         table = QTable(rows=rows)
+        for name, column in table.columns.items():
+            if name == "ts" or name.startswith("z_"):
+                column.info.format = ".2f"
+            elif name.startswith("p_") or column.unit is not None:
+                column.info.format = ".3g"
         table.meta.update(
             n_realisations=len(largest),
             level={name: self._by_channel(one, 0) for name, one in looks.items()},

@@ -108,7 +108,7 @@ class Simulator:
         mask = slice(None) if mask is None else np.asarray(getattr(mask, "data", mask))
         return tuple(float(values[mask].sum()) for values in self.mean(log10_jfactor))
 
-    def draws(self, realisations, log10_jfactor, log10_jfactor_obs):
+    def draws(self, realisations, log10_jfactor, log10_jfactor_obs, counts):
         """Realisations as plain arrays, `SimulatedDraws`."""
         return SimulatedDraws(self.name, self.target, log10_jfactor, log10_jfactor_obs)
 
@@ -158,14 +158,16 @@ class SEDSimulator(Simulator):
         """Draw counts (n_bins,) as a tuple of one."""
         return (self._random(realisation).poisson(self.mean(log10_jfactor)[1]),)
 
-    def draws(self, realisations, log10_jfactor, log10_jfactor_obs):
+    def draws(self, realisations, log10_jfactor, log10_jfactor_obs, counts):
         """Realisations as plain arrays, `SimulatedDraws`."""
         signal, mean = self.mean(log10_jfactor[:, np.newaxis])
-        counts = np.empty(mean.shape, dtype=np.int64)
-        for row, i, expected in zip(counts, realisations, mean, strict=True):
-            row[:] = self._random(i).poisson(expected)
+        drawn = None
+        if counts:
+            drawn = np.empty(mean.shape, dtype=np.int64)
+            for row, i, expected in zip(drawn, realisations, mean, strict=True):
+                row[:] = self._random(i).poisson(expected)
         return SimulatedDraws(
-            self.name, self.target, log10_jfactor, log10_jfactor_obs, self.expectation, counts,
+            self.name, self.target, log10_jfactor, log10_jfactor_obs, self.expectation, drawn,
             signal / self.expectation.npred, mean,
         )  # fmt: skip
 

@@ -349,7 +349,7 @@ class Simulation:
             maker.jfactor_covariance, self._linked[simulator.name],
         )  # fmt: skip
 
-    def draws(self, realisations):
+    def draws(self, realisations, counts=True):
         """Draw counts and J in many realisations, without making datasets.
 
         They are those of `run`, for engines that need no more.
@@ -357,6 +357,8 @@ class Simulation:
         Parameters
         ----------
         realisations : sequence of int
+        counts : bool
+            Whether to draw counts. Default is True; without, only J is drawn.
 
         Returns
         -------
@@ -367,7 +369,7 @@ class Simulation:
         out = []
         for simulator in self._simulators:
             true, observed = self._all_jfactors(simulator, realisations)
-            out.append(simulator.draws(realisations, true, observed))
+            out.append(simulator.draws(realisations, true, observed, counts))
         return out
 
     def truth(self, realisation=0):

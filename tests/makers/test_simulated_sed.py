@@ -421,3 +421,10 @@ def test_jfactors_that_are_wrong_together():
     a, b, _ = maker(jfactor_covariance=strict).prepare(datasets).draws(range(50))
     ratio = (b.log10_jfactor_obs - 18.8) / (a.log10_jfactor_obs - 18.8)
     assert_allclose(ratio, 1.5, rtol=1e-6)
+
+
+def test_draws_of_jfactors_alone():
+    simulation = maker().prepare(make())
+    with_counts, without = (simulation.draws(range(5), counts=c)[0] for c in (True, False))
+    assert without.counts is None
+    assert np.array_equal(with_counts.log10_jfactor_obs, without.log10_jfactor_obs)
