@@ -47,11 +47,12 @@ class SimulatedDatasetMaker:
     ``log10_jfactor``   ``redraw_jfactor``     ensemble
     ==================  =====================  ==================================================
     "observed", dict    True                   honest frequentist: nature has one J, each
-                                               experiment measures it anew. The one for coverage,
-                                               and for expected limits and their bands.
-    "observed"          False                  J is measured exactly right every time: the J
-                                               nuisance costs, but it never fluctuates. Bands are
-                                               too narrow, coverage too good.
+                                               experiment measures it anew. For coverage, and for
+                                               bands of what other experiments would find.
+    "observed"          False                  J_obs stays as it is. Without a signal the counts
+                                               know nothing of J: the bands to judge the data in
+                                               hand by. With one, J is measured exactly right every
+                                               time: it never fluctuates, coverage is too good.
     dict                False                  the catalogue's J_obs against another truth, to see
                                                what a wrong J does.
     "prior"             False                  Bayesian: J_obs is given, the true J is not known.
