@@ -137,8 +137,10 @@ plt.show()
 #   curvature of its likelihood, to which the J-factors contribute.
 #
 # With J redrawn the median is stronger by 10 to 20 %, because dwarfs whose J-factor was
-# overestimated get most of the weight. The Asimov median is that of exact J-factors; its bands are
-# as wide as those with J redrawn, wider at high mass, where counts are few.
+# overestimated get most of the weight. (Real data have the J-factors they have: judge them by
+# bands at those, with `redraw_jfactor=False`. The observation here has J redrawn, too.) The Asimov
+# median is that of exact J-factors; its bands are as wide as those with J redrawn, wider at high
+# mass, where counts are few.
 
 # %%
 exact = SimulatedDatasetMaker(seed=4, expectations=expectations, redraw_jfactor=False)
