@@ -35,7 +35,7 @@ def timed(function, n):
 
 def main(n_times, n_realisations):
     datasets, expectations = simulated_dwarfs()
-    maker = SimulatedDatasetMaker(seed=1, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=1, expectations=expectations, redraw_jfactor=True)
     castro = CastroEstimator(np.geomspace(10, 1e4, 20) * u.GeV, ["b", "tau"])
 
     def ensemble(n, **settings):

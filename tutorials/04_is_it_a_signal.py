@@ -92,10 +92,10 @@ for name in names:
     expectations[name] = SEDExpectation(rows["background"], rows["npred"])
 
 # %% [markdown]
-# `SimulatedDatasetMaker` draws data sets. In each, the counts fluctuate, and so do the *observed*
-# J-factors around the true ones, with the widths of the roster: another experiment would have
-# measured other J-factors. `run(datasets, realisation=7)` gives datasets as if read from files;
-# number 7 is always the same.
+# `SimulatedDatasetMaker` draws data sets. In each, the counts fluctuate, and with
+# `redraw_jfactor=True` so do the *observed* J-factors around the true ones, with the widths of the
+# roster: another experiment would have measured other J-factors. `run(datasets, realisation=7)`
+# gives datasets as if read from files; number 7 is always the same.
 #
 # `ExpectedLimitsEstimator` draws many, sends them through the same `CastroEstimator` and
 # `StackedDMLikelihood` as data, and keeps best fits, limits and TS, here of every dwarf as well.
@@ -103,7 +103,7 @@ for name in names:
 # %%
 masses = [10, 16, 25, 40, 63, 100, 160, 250, 400, 630, 1000, 1600, 2500, 5000] * u.GeV
 castro = CastroEstimator(masses=masses, channels=["b", "tau"])
-maker = SimulatedDatasetMaker(seed=4, expectations=expectations)
+maker = SimulatedDatasetMaker(seed=4, expectations=expectations, redraw_jfactor=True)
 expected = ExpectedLimitsEstimator(castro, maker, n_realisations=1000)
 ensemble = expected.simulate(datasets, per_target=True)
 bands = ensemble["stack"].quantiles()
@@ -120,7 +120,8 @@ def analyse(simulated):
     return {"stack": stack.run(), **stack.target_maps}
 
 
-null = analyse(SimulatedDatasetMaker(seed=5, expectations=expectations).run(datasets))
+another = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
+null = analyse(another.run(datasets))
 bands.plot_bands(null["stack"])
 plt.show()
 
@@ -129,9 +130,9 @@ plt.show()
 #
 # The bands depend on what one calls another experiment. Three kinds, in units of this median:
 #
-# - toys with `redraw_jfactor=True`, the default, as above,
-# - toys with `redraw_jfactor=False`: all experiments measure the J-factors exactly right, and only
-#   counts fluctuate,
+# - toys with `redraw_jfactor=True`, as above,
+# - toys with `redraw_jfactor=False`, the default: all experiments measure the J-factors exactly
+#   right, and only counts fluctuate,
 # - `method="asimov"`, which takes a single analysis, of the Asimov data set: its counts are the
 #   expected ones and its J-factors the true ones. The width of the bands follows from the
 #   curvature of its likelihood, to which the J-factors contribute.
@@ -172,7 +173,9 @@ injected_mass = masses[5]
 reach = expected.discovery_reach(datasets)
 injected = reach.quantity[0, 5, 0, 0]
 injection = {"sigmav": injected, "mass": injected_mass, "channel": "b"}
-with_signal = SimulatedDatasetMaker(seed=5, expectations=expectations, **injection)
+with_signal = SimulatedDatasetMaker(
+    seed=5, expectations=expectations, redraw_jfactor=True, **injection
+)
 print(with_signal)
 truth = with_signal.prepare(datasets).truth()
 for name, digits in [("log10_jfactor_obs", 2), ("npred_signal", 1), ("npred", 1)]:
@@ -254,7 +257,7 @@ print(f"limit above the truth: {100 * above.mean():.1f} % of {len(above)}")
 # without a signal.
 
 # %%
-other_maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+other_maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
 hundred = ExpectedLimitsEstimator(castro, other_maker, n_realisations=100).simulate(datasets)
 accident = analyse(other_maker.run(datasets, realisation=hundred.max_ts().argmax()))
 

@@ -118,7 +118,9 @@ def main(folder, realisation):
     print(
         f"{len(gaussian)} Gaussian targets: width from the scans within {error:.1e} of the true\n"
     )
-    simulated = SimulatedDatasetMaker(SEED, expectations=expectations).run(datasets, realisation)
+    simulated = SimulatedDatasetMaker(SEED, expectations=expectations, redraw_jfactor=True).run(
+        datasets, realisation
+    )
     castro = estimator(folder, truth)
     direct = analyse(castro, simulated)
     rows = {"layout": []} | {name: [] for name in QUANTITIES}

@@ -90,14 +90,18 @@ def one_truth(castro, datasets, expectations, factor, truth, args):
     signal = {"sigmav": truth, "mass": castro.masses[0], "channel": castro.channels[0]}
     out = {}
     for name, (stack, ensemble) in TREATMENTS.items():
-        maker = SimulatedDatasetMaker(seed=2, expectations=expectations, **signal, **ensemble)
+        maker = SimulatedDatasetMaker(
+            seed=2, expectations=expectations, **signal, **({"redraw_jfactor": True} | ensemble)
+        )
         estimator = ExpectedLimitsEstimator(
             castro, maker, n_realisations=args.n, n_jobs=args.n_jobs, stack=stack
         )
         out[name] = coverage_of_limits(estimator, datasets, truth)
     out["toys, CLs+b"] = out["toys, CLs"] = np.nan if factor else 1.0
     if factor and args.toys:
-        maker = SimulatedDatasetMaker(seed=2, expectations=expectations, **signal)
+        maker = SimulatedDatasetMaker(
+            seed=2, expectations=expectations, **signal, redraw_jfactor=True
+        )
         estimator = ExpectedLimitsEstimator(castro, maker, n_jobs=args.n_jobs)
         out["toys, CLs+b"], out["toys, CLs"] = coverage_of_toys(
             estimator, datasets, truth.to_value("cm3 s-1"), args.outer, args.toys
@@ -110,7 +114,7 @@ def main(args):
     rows = []
     for mass in MASSES:
         castro = CastroEstimator([mass] * u.GeV, [args.channel])
-        null = SimulatedDatasetMaker(seed=1, expectations=expectations)
+        null = SimulatedDatasetMaker(seed=1, expectations=expectations, redraw_jfactor=True)
         start = ExpectedLimitsEstimator(castro, null, n_realisations=2000, n_jobs=args.n_jobs)
         median = start.sensitivity(datasets).quantity.item()
         for factor in FACTORS:

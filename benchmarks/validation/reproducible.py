@@ -53,9 +53,11 @@ def cases(n, n_datasets, n_on_off):
     """Estimator, datasets and number of realisations by name."""
     datasets, expectations = simulated_dwarfs()
     castro = CastroEstimator(MASSES, CHANNELS)
-    maker = SimulatedDatasetMaker(seed=SEED, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=SEED, expectations=expectations, redraw_jfactor=True)
     on_off, background = on_off_dataset()
-    counts = SimulatedDatasetMaker(seed=SEED, backgrounds={on_off.name: background})
+    counts = SimulatedDatasetMaker(
+        seed=SEED, backgrounds={on_off.name: background}, redraw_jfactor=True
+    )
     tev = CastroEstimator([0.5, 1, 5] * u.TeV, CHANNELS)
     quiet = {"show_progress": False}
     return {

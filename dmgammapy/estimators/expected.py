@@ -44,8 +44,8 @@ class ExpectedLimitsEstimator(Estimator):
     castro : `CastroEstimator`
         Masses, channels, spectra and confidence level.
     maker : `~dmgammapy.makers.SimulatedDatasetMaker`, optional
-        Seed, injected signal, and what J-factors do. Default is no signal, seed 0, and J_obs drawn
-        anew in each realisation.
+        Seed, injected signal, and what J-factors do. Default is no signal, seed 0, and J_obs as
+        they are.
     method : {"toys", "asimov"}
         Default is toys.
     n_realisations : int
@@ -310,11 +310,11 @@ class ExpectedLimitsEstimator(Estimator):
         meta.notes = [*meta.notes, f"upper limits by the method {self.limit_method!r}."]
         return CastroMaps(data, meta)
 
-    def limit_toys(self, datasets, strengths, n_toys=1000):
+    def limit_toys(self, datasets, strengths, n_toys=1000, redraw_jfactor=None):
         """Simulate test statistics at some signal strengths, for limits from toys.
 
-        Every mass and channel has data of its own, with its signal; J-factors are as the maker
-        says: with ``log10_jfactor="observed"`` the true ones are those observed.
+        Every mass and channel has data of its own, with its signal. The true J-factors are as the
+        maker says, by default those observed.
 
         Parameters
         ----------
@@ -323,6 +323,9 @@ class ExpectedLimitsEstimator(Estimator):
             [cm3 s-1] or [s-1], ascending. Limits are interpolated between them.
         n_toys : int
             Data sets for each strength. Default is 1000.
+        redraw_jfactor : bool, optional
+            Whether each toy measures J anew, whatever the maker does without a signal. Limits that
+            allow for uncertain J need it; the default is True unless the stack keeps J fixed.
 
         Returns
         -------
@@ -343,6 +346,9 @@ class ExpectedLimitsEstimator(Estimator):
             raise ValueError(f"n_toys must be positive, got {n_toys}.")
         null = copy(self)
         null.maker = with_signal(self.maker)
+        if redraw_jfactor is None:
+            redraw_jfactor = self.stack.get("method") != "fixed"
+        null.maker.redraw_jfactor = bool(redraw_jfactor)
         engine, _ = null._engine(datasets, None, 0)
         if not isinstance(engine, FastEngine):
             return slow_limit_toys(null, datasets, strengths, n_toys)

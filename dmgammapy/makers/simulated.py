@@ -93,7 +93,7 @@ class SimulatedDatasetMaker:
         True log10 of J [GeV2 cm-5] (or D [GeV cm-2]): the observed one, drawn from the prior, or
         given by target. Default is "observed".
     redraw_jfactor : bool
-        Whether J_obs is drawn anew in each realisation. Default is True.
+        Whether J_obs is drawn anew in each realisation. Default is False.
     expectations : dict, optional
         `SEDExpectation` by name of the dataset or target; if given, of all. Default is
         `SEDExpectation.from_dataset`.
@@ -127,7 +127,9 @@ class SimulatedDatasetMaker:
     >>> dataset, truth = simulate_sed(draco, np.random.default_rng(1))
     >>> dataset.models = draco.to_models("100 GeV", "b")
     >>> maker = SimulatedDatasetMaker(
-    ...     seed=1, expectations={"draco": SEDExpectation(truth["background"], truth["npred"])}
+    ...     seed=1,
+    ...     expectations={"draco": SEDExpectation(truth["background"], truth["npred"])},
+    ...     redraw_jfactor=True,
     ... )
     >>> simulated = maker.run(dataset, realisation=3)
     >>> prior = simulated.models["draco"].spectral_model.jfactor_prior
@@ -145,7 +147,7 @@ class SimulatedDatasetMaker:
         channel=None,
         gamma=None,
         log10_jfactor="observed",
-        redraw_jfactor=True,
+        redraw_jfactor=False,
         expectations=None,
         backgrounds=None,
         n_points=None,

@@ -77,7 +77,7 @@ def test_engines_agree(pair, castro, method):
     datasets, expectations = pair
     maker = SimulatedDatasetMaker(
         seed=5, expectations=expectations, sigmav=2e-26 * u.Unit("cm3 s-1"), mass=50 * u.GeV,
-        channel="b",
+        channel="b", redraw_jfactor=True
     )  # fmt: skip
     results = [
         ExpectedLimitsEstimator(castro, maker, stack={"method": method}, engine=engine).simulate(
@@ -96,7 +96,7 @@ def test_engines_agree(pair, castro, method):
 
 def test_a_realisation_does_not_depend_on_the_others(pair, castro):
     datasets, expectations = pair
-    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
     estimator = ExpectedLimitsEstimator(castro, maker)
     some = estimator.simulate(datasets, realisations=[7, 40])
     all_of_them = estimator.simulate(datasets, realisations=range(41))
@@ -106,7 +106,7 @@ def test_a_realisation_does_not_depend_on_the_others(pair, castro):
 
 def test_results_do_not_depend_on_the_number_of_processes(pair, castro):
     datasets, expectations = pair
-    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
     one, two = (
         ExpectedLimitsEstimator(castro, maker, n_realisations=60, n_jobs=n).simulate(datasets)
         for n in (1, 2)
@@ -133,7 +133,7 @@ def test_jfactors_are_measured_anew(castro):
 def test_tables_on_disk(pair, castro, tmp_path):
     """Simulated tables read from files equal the data sets they were made of."""
     datasets, expectations = pair
-    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
     estimator = ExpectedLimitsEstimator(castro, maker, n_realisations=3, engine="datasets")
     paths = []
     for i in range(3):
@@ -151,7 +151,7 @@ def test_tables_on_disk(pair, castro, tmp_path):
 
 def test_decay(castro):
     dataset, expectation = make_sed("one", [9.0, 2.0], [4.0, 1.0], width=0.1, process="decay")
-    maker = SimulatedDatasetMaker(seed=1, expectations={"one": expectation})
+    maker = SimulatedDatasetMaker(seed=1, expectations={"one": expectation}, redraw_jfactor=True)
     decay = CastroEstimator([200, 900] * u.GeV, ["b"], process="decay")
     bands = ExpectedLimitsEstimator(decay, maker, n_realisations=50).run(dataset)
     assert bands.tau_ll.unit == "s"
@@ -160,7 +160,7 @@ def test_decay(castro):
 
 def test_masses_without_information(pair):
     datasets, expectations = pair
-    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
     castro = CastroEstimator([20, 100] * u.GeV, ["b", "W"])
     bands = ExpectedLimitsEstimator(castro, maker, n_realisations=30).run(datasets)
     status = bands.status.data[..., 0, 0]
@@ -195,7 +195,7 @@ def test_expected_limits_need_asimov_data(pair, castro):
     datasets, expectations = pair
     maker = SimulatedDatasetMaker(
         seed=5, expectations=expectations, sigmav=2e-25 * u.Unit("cm3 s-1"), mass=50 * u.GeV,
-        channel="b",
+        channel="b", redraw_jfactor=True
     )  # fmt: skip
     result = CastroEstimator([50] * u.GeV, ["b"]).run(maker.run(datasets)[0])
     with pytest.raises(ValueError, match="not the Asimov data"):
@@ -275,7 +275,7 @@ def test_true_jfactors_that_differ_from_the_catalogue():
         assert_allclose(reach * per_sigmav, signal, rtol=1e-4)
     strengths = [6 / per_sigmav] * u.Unit("cm3 s-1")
     nulls = [
-        ExpectedLimitsEstimator(castro, m).limit_toys(dataset, strengths, 200).q_null
+        ExpectedLimitsEstimator(castro, m).limit_toys(dataset, strengths, 200, False).q_null
         for m in (maker, plain)
     ]
     assert_allclose(*nulls, atol=1e-6)
@@ -291,7 +291,7 @@ def test_instruments_scatter_independently(castro):
         dataset.models = make_sed("one", [background], [4.0], 19.0, 0.2)[0].models
         datasets.append(dataset)
         expectations[dataset.name] = expectation
-    maker = SimulatedDatasetMaker(3, expectations=expectations)
+    maker = SimulatedDatasetMaker(3, expectations=expectations, redraw_jfactor=True)
     stack = {"extra_widths": {"B": 0.4}}
     fast, slow = (
         ExpectedLimitsEstimator(castro, maker, stack=stack, engine=engine)
@@ -368,6 +368,21 @@ def test_limits_from_toys_are_those_of_the_exact_sum():
     assert limit == pytest.approx(brentq(excess, 2, 9), rel=0.04)
 
 
+def test_limit_toys_measure_jfactors_anew():
+    """J uncertain by 0.5 dex: toys of a maker that keeps J have larger tails than without."""
+    dataset, expectation = make_sed("one", [400.0], [4.0], 19.0, 0.5)
+    maker = SimulatedDatasetMaker(3, expectations={"one": expectation})
+    assert not maker.redraw_jfactor
+    estimator = ExpectedLimitsEstimator(CastroEstimator([50] * u.GeV, ["b"]), maker)
+    strong = [300 / counts_per_sigmav([4.0], 50.0, "b").item()] * u.Unit("cm3 s-1")
+    anew = estimator.limit_toys(dataset, strong, 800)
+    as_it_is = estimator.limit_toys(dataset, strong, 800, redraw_jfactor=False)
+    # with J measured anew 5 % exceed 2.71; if J is always right, the width allowed is not used
+    assert np.mean(anew.q_signal > 2.7055) == pytest.approx(0.05, abs=0.025)
+    assert np.mean(as_it_is.q_signal > 2.7055) < 0.005
+    assert not maker.redraw_jfactor
+
+
 def test_limit_toys_of_data_sets():
     """The slow way gives the same distributions."""
     b, signal = 3.2, np.array([2.0, 5.0])
@@ -388,7 +403,9 @@ def test_limit_toys_of_data_sets():
 
 def test_limit_toys_file(pair, castro, tmp_path):
     datasets, expectations = pair
-    estimator = ExpectedLimitsEstimator(castro, SimulatedDatasetMaker(5, expectations=expectations))
+    estimator = ExpectedLimitsEstimator(
+        castro, SimulatedDatasetMaker(5, expectations=expectations, redraw_jfactor=True)
+    )
     toys = estimator.limit_toys(datasets, [1e-26, 1e-25] * u.Unit("cm3 s-1"), n_toys=30)
     path = tmp_path / "toys.fits"
     toys.write(path)
@@ -408,7 +425,7 @@ def test_jfactors_that_vary_together(pair, castro):
     """Engines agree; J_obs are drawn with the covariance of the stack."""
     datasets, expectations = pair
     covariance = JFactorCovariance(["near", "far"], [[0.09, 0.06], [0.06, 0.04]])
-    maker = SimulatedDatasetMaker(5, expectations=expectations)
+    maker = SimulatedDatasetMaker(5, expectations=expectations, redraw_jfactor=True)
     results = [
         ExpectedLimitsEstimator(
             castro, maker, stack={"jfactor_covariance": covariance}, engine=engine
@@ -443,7 +460,7 @@ def test_errors(pair, castro):
         ExpectedLimitsEstimator(castro, quantiles=[0.5, 1.5])
     with pytest.raises(ValueError, match="can't be given"):
         ExpectedLimitsEstimator(castro, stack={"cl": 0.9})
-    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
     with pytest.raises(ValueError, match="no datasets and no tables"):
         ExpectedLimitsEstimator(castro, maker).run([])
     linear = CastroEstimator([50] * u.GeV, ["b"], interpolation="linear")
@@ -455,13 +472,13 @@ def test_errors(pair, castro):
             estimator.simulate(datasets, realisations=wrong)
     with pytest.raises(ValueError, match="priors belong on the models"):
         ExpectedLimitsEstimator(castro, maker, stack={"priors": {}})
-    decay = SimulatedDatasetMaker(1, gamma=1e-26 / u.s)
+    decay = SimulatedDatasetMaker(1, gamma=1e-26 / u.s, redraw_jfactor=True)
     with pytest.raises(ValueError, match="about decay"):
         ExpectedLimitsEstimator(castro, decay)
     with pytest.raises(ValueError, match="ts must be positive"):
         estimator.required_exposure(datasets, 1e-26 * u.Unit("cm3 s-1"), ts=0)
     named, expectation = make_sed("stack", [9.0], [4.0], width=0.1)
-    maker = SimulatedDatasetMaker(1, expectations={"stack": expectation})
+    maker = SimulatedDatasetMaker(1, expectations={"stack": expectation}, redraw_jfactor=True)
     with pytest.raises(ValueError, match="named 'stack'"):
         ExpectedLimitsEstimator(castro, maker).simulate(named, per_target=True)
 
@@ -469,7 +486,7 @@ def test_errors(pair, castro):
 def test_nothing_of_the_input_is_changed(pair, castro):
     datasets, expectations = pair
     before = [(d.norm_scan.copy(), d.models[0].parameters["log10_jfactor"].value) for d in datasets]
-    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
     ExpectedLimitsEstimator(castro, maker, n_realisations=5).run(datasets)
     for dataset, (scan, jfactor) in zip(datasets, before, strict=True):
         assert np.array_equal(dataset.norm_scan, scan, equal_nan=True)
@@ -480,7 +497,7 @@ def test_nothing_of_the_input_is_changed(pair, castro):
 
 def test_ensembles_are_castro_maps(pair, castro):
     datasets, expectations = pair
-    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
     ensemble = ExpectedLimitsEstimator(castro, maker, n_realisations=4).simulate(datasets)
     assert isinstance(ensemble, CastroMaps)
     assert ensemble.geom.axes.names == ["mass", "channel", "realisation"]
@@ -491,7 +508,7 @@ def test_ensembles_are_castro_maps(pair, castro):
 def test_other_limits_of_ensembles(pair, castro, limit_method):
     """Both engines, and the limits of the same data taken one by one."""
     datasets, expectations = pair
-    maker = SimulatedDatasetMaker(seed=5, expectations=expectations)
+    maker = SimulatedDatasetMaker(seed=5, expectations=expectations, redraw_jfactor=True)
     results = [
         ExpectedLimitsEstimator(castro, maker, limit_method=limit_method, engine=engine).simulate(
             datasets, realisations=[0, 3, 26]

@@ -54,7 +54,7 @@ def test_asimov_data_of_few_counts_reach_below_zero(background):
     result = castro.run(dataset)
     assert result.has_negative.all()
     assert result["stat_scan_negative"].data.min() > -1e-3  # the minimum is at zero
-    maker = SimulatedDatasetMaker(3, expectations={"one": expectation})
+    maker = SimulatedDatasetMaker(3, expectations={"one": expectation}, redraw_jfactor=True)
     for method in ("profile", "marginal"):
         limits = [
             ExpectedLimitsEstimator(

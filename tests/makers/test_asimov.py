@@ -85,7 +85,9 @@ def test_counts_have_their_best_fit_at_the_truth(kind):
 def test_a_bin_of_on_off_data_in_closed_form():
     dataset = counts_helpers.on_off_dataset()
     background = np.geomspace(60, 0.05, 8)[:, None, None]
-    asimov = SimulatedDatasetMaker(1, backgrounds={dataset.name: background}).asimov(dataset)
+    asimov = SimulatedDatasetMaker(
+        1, backgrounds={dataset.name: background}, redraw_jfactor=True
+    ).asimov(dataset)
     asimov.models["dwarf"].spectral_model.sigmav.value = 0
     # n_on = b and n_off = b / alpha: W is 0 at no signal
     assert asimov.stat_sum() == pytest.approx(0, abs=1e-9)

@@ -25,7 +25,11 @@ def make(name="dwarf", width=0.3, **kwargs):
 
 def maker(seed=3, **kwargs):
     return SimulatedDatasetMaker(
-        seed, **({"expectations": {"dwarf": EXPECTATION, "other": EXPECTATION}} | kwargs)
+        seed,
+        **(
+            {"expectations": {"dwarf": EXPECTATION, "other": EXPECTATION}, "redraw_jfactor": True}
+            | kwargs
+        ),
     )
 
 
@@ -101,21 +105,27 @@ def test_backgrounds_are_for_on_off_data():
     with pytest.raises(ValueError, match="given for \\['dwarf'\\], but only ON/OFF .* are none"):
         maker(backgrounds={"dwarf": 1}).prepare(make())
     with pytest.raises(ValueError, match="given for \\['x'\\], but only ON/OFF .* are none"):
-        SimulatedDatasetMaker(1, backgrounds={"x": 1}).prepare(map_dataset(width=0.8))
+        SimulatedDatasetMaker(1, backgrounds={"x": 1}, redraw_jfactor=True).prepare(
+            map_dataset(width=0.8)
+        )
     on_off = on_off_dataset()
     on_off._name = "onoff"
     given = {"onoff": np.ones((8, 1, 1)), "map": 1}
     with pytest.raises(ValueError, match="given for \\['map'\\], .* here are \\['onoff'\\]"):
-        SimulatedDatasetMaker(1, backgrounds=given).prepare([on_off, map_dataset(width=0.8)])
+        SimulatedDatasetMaker(1, backgrounds=given, redraw_jfactor=True).prepare(
+            [on_off, map_dataset(width=0.8)]
+        )
     # one for a dataset that is not among these is fine, as in a subset
     given = {"onoff": np.ones((8, 1, 1)), "another": 1}
-    truth = SimulatedDatasetMaker(1, backgrounds=given).prepare(on_off).truth()
+    truth = SimulatedDatasetMaker(1, backgrounds=given, redraw_jfactor=True).prepare(on_off).truth()
     assert truth["npred"][0] == pytest.approx(8)
 
 
 def test_expectations_are_for_sed_likelihoods():
     with pytest.raises(ValueError, match="given for \\['map'\\], but none of the datasets"):
-        SimulatedDatasetMaker(1, expectations={"map": EXPECTATION}).prepare(map_dataset(width=0.8))
+        SimulatedDatasetMaker(1, expectations={"map": EXPECTATION}, redraw_jfactor=True).prepare(
+            map_dataset(width=0.8)
+        )
 
 
 def test_a_background_that_contradicts_the_scans():

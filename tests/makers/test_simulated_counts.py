@@ -54,7 +54,7 @@ def test_map_counts_are_poisson_around_the_prediction():
     dataset = map_dataset(width=0.8)
     before = dataset.counts.data.copy(), dataset.models.to_dict()
     expected = expected_npred(dataset, SIGMAV.value) + dataset.background.data
-    simulation = SimulatedDatasetMaker(1, sigmav=SIGMAV).prepare(dataset)
+    simulation = SimulatedDatasetMaker(1, sigmav=SIGMAV, redraw_jfactor=True).prepare(dataset)
     draws = np.array([simulation.counts(i)[0] for i in range(300)])
     moments(draws, expected)
     signal = expected_npred(dataset, SIGMAV.value) - expected_npred(dataset, 0)
@@ -75,7 +75,7 @@ def test_rounding_of_fourier_transforms_is_no_negative_signal():
     dataset = map_dataset()
     npred = expected_npred(dataset, SIGMAV.value) - expected_npred(dataset, 0)
     assert -1e-6 * npred.max() < npred.min() < 0
-    simulation = SimulatedDatasetMaker(1, sigmav=SIGMAV).prepare(dataset)
+    simulation = SimulatedDatasetMaker(1, sigmav=SIGMAV, redraw_jfactor=True).prepare(dataset)
     inside = dataset.mask.data
     truth = simulation.truth()[0]
     assert truth["npred_signal"] == pytest.approx(npred[inside].sum(), rel=1e-5)
@@ -83,12 +83,12 @@ def test_rounding_of_fourier_transforms_is_no_negative_signal():
     assert abs(drawn[inside].sum() - truth["npred"]) < 5 * np.sqrt(truth["npred"])
     # without a background, too
     dataset.background.data[4:] = 0
-    assert SimulatedDatasetMaker(1).run(dataset).counts.data.min() == 0
+    assert SimulatedDatasetMaker(1, redraw_jfactor=True).run(dataset).counts.data.min() == 0
 
 
 def test_real_negative_counts_are_refused():
     dataset = map_dataset(width=0.8)
-    simulator = SimulatedDatasetMaker(1).prepare(dataset)._simulators[0]
+    simulator = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset)._simulators[0]
     npred = np.full(dataset.counts.data.shape, 500.0)
     npred[3, 8, 8] = -4e-4
     assert simulator._clean(npred, "it").min() == 0
@@ -98,12 +98,12 @@ def test_real_negative_counts_are_refused():
     dataset.models["neighbour"].spectral_model.amplitude.min = np.nan
     dataset.models["neighbour"].spectral_model.amplitude.value *= -100
     with pytest.raises(ValueError, match="the background and others predict -"):
-        SimulatedDatasetMaker(1).prepare(dataset)
+        SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset)
 
 
 def test_null_has_no_signal_whatever_the_model_says():
     dataset = map_dataset(width=0.8, sigmav=1e-21)
-    truth = SimulatedDatasetMaker(1).prepare(dataset).truth()[0]
+    truth = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset).truth()[0]
     expected = (expected_npred(dataset, 0) + dataset.background.data)[dataset.mask.data].sum()
     assert truth["npred_signal"] == 0
     assert truth["npred"] == pytest.approx(expected, rel=1e-5)
@@ -111,9 +111,9 @@ def test_null_has_no_signal_whatever_the_model_says():
 
 def test_background_model_scales_the_background():
     dataset = map_dataset(width=0.8)
-    one = SimulatedDatasetMaker(1).prepare(dataset).truth()["npred"][0]
+    one = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset).truth()["npred"][0]
     dataset.models["map-bkg"].spectral_model.norm.value = 3
-    three = SimulatedDatasetMaker(1).prepare(dataset).truth()["npred"][0]
+    three = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset).truth()["npred"][0]
     inside = dataset.mask.data
     assert three - one == pytest.approx(2 * dataset.background.data[inside].sum(), rel=1e-5)
 
@@ -121,7 +121,9 @@ def test_background_model_scales_the_background():
 def test_on_off_draws_both():
     dataset = on_off_dataset()
     background = np.geomspace(60, 0.05, 8)[:, None, None]
-    maker = SimulatedDatasetMaker(1, sigmav=SIGMAV, backgrounds={"onoff": background})
+    maker = SimulatedDatasetMaker(
+        1, sigmav=SIGMAV, backgrounds={"onoff": background}, redraw_jfactor=True
+    )
     simulation = maker.prepare(dataset)
     simulated = [simulation.run(i) for i in range(400)]
     on = np.array([d.counts.data for d in simulated])
@@ -135,7 +137,7 @@ def test_on_off_draws_both():
 
 def test_on_off_background_is_the_profiled_one_without_signal():
     dataset = on_off_dataset()
-    truth = SimulatedDatasetMaker(1).prepare(dataset).truth()[0]
+    truth = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset).truth()[0]
     # without a signal alpha (ON + OFF) / (1 + alpha), alpha = 1 / 5
     expected = (dataset.counts.data + dataset.counts_off.data).sum() / 6
     assert truth["npred"] == pytest.approx(expected, rel=1e-6)
@@ -157,7 +159,9 @@ def test_counts_feed_the_fast_likelihood():
 
 def test_two_kinds_share_j():
     sed = poisson_dataset("sed", models=TARGET.to_models("1 TeV", "b"))
-    maker = SimulatedDatasetMaker(2, backgrounds={}, expectations={"dwarf": known()})
+    maker = SimulatedDatasetMaker(
+        2, backgrounds={}, expectations={"dwarf": known()}, redraw_jfactor=True
+    )
     truth = maker.prepare([sed, on_off_dataset()]).truth(1)
     assert truth["log10_jfactor_obs"][0] == truth["log10_jfactor_obs"][1] != 20.0
 
@@ -171,19 +175,21 @@ def known():
 
 def test_bad_backgrounds():
     dataset = on_off_dataset()
-    maker = SimulatedDatasetMaker(1, backgrounds={"onoff": np.ones(3)})
+    maker = SimulatedDatasetMaker(1, backgrounds={"onoff": np.ones(3)}, redraw_jfactor=True)
     with pytest.raises(ValueError, match="'onoff': its background has shape \\(3,\\), expected"):
         maker.prepare(dataset)
-    maker = SimulatedDatasetMaker(1, backgrounds={"onoff": np.full((8, 1, 1), -1.0)})
+    maker = SimulatedDatasetMaker(
+        1, backgrounds={"onoff": np.full((8, 1, 1), -1.0)}, redraw_jfactor=True
+    )
     with pytest.raises(ValueError, match="'onoff' is not among backgrounds, \\['x'\\]"):
-        SimulatedDatasetMaker(1, backgrounds={"x": 1}).prepare(dataset)
+        SimulatedDatasetMaker(1, backgrounds={"x": 1}, redraw_jfactor=True).prepare(dataset)
     with pytest.raises(ValueError, match="the background predict -1 counts in 8 of 8 bins"):
         maker.prepare(dataset)
 
 
 def test_order_subset_and_processes_do_not_matter():
     datasets = [map_dataset(width=0.8), on_off_dataset()]
-    maker = SimulatedDatasetMaker(4, sigmav=SIGMAV)
+    maker = SimulatedDatasetMaker(4, sigmav=SIGMAV, redraw_jfactor=True)
     simulation = maker.prepare(datasets)
     expected = [simulation.run(i) for i in range(3)]
     copied = pickle.loads(pickle.dumps(maker.prepare(datasets[::-1])))
@@ -208,9 +214,9 @@ def test_templates_of_other_sources_are_not_copied():
     diffuse = SkyModel(
         PowerLawNormSpectralModel(), TemplateSpatialModel(cube, normalize=False), name="diffuse"
     )
-    before = SimulatedDatasetMaker(1).prepare(dataset).truth()["npred"][0]
+    before = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset).truth()["npred"][0]
     dataset.models = [*dataset.models, diffuse]
-    simulation = SimulatedDatasetMaker(1).prepare(dataset)
+    simulation = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset)
     got = simulation.run().models["diffuse"]
     assert got is not diffuse
     assert got.spatial_model.map is diffuse.spatial_model.map
@@ -226,7 +232,7 @@ def test_random_names_of_gammapy_do_not_matter():
         dataset = counts_helpers.on_off_dataset()
         while WORDS.fullmatch(dataset.name):  # one in 180
             dataset = counts_helpers.on_off_dataset()
-        return dataset.name, SimulatedDatasetMaker(6).run(dataset, 3)
+        return dataset.name, SimulatedDatasetMaker(6, redraw_jfactor=True).run(dataset, 3)
 
     (one, first), (two, second) = draw(), draw()
     assert one != two
@@ -239,7 +245,7 @@ def test_bins_without_off_acceptance():
     dataset = on_off_dataset()
     dataset.acceptance_off.data[3] = 0
     dataset.counts_off.data[3] = 0
-    simulation = SimulatedDatasetMaker(1).prepare(dataset)
+    simulation = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(dataset)
     on, off = (dataset.counts.data, dataset.counts_off.data)
     expected = (on + off).sum() / 6 + on[3].sum() * (1 - 1 / 6)
     assert simulation.truth()["npred"][0] == pytest.approx(expected, rel=1e-6)
@@ -248,18 +254,18 @@ def test_bins_without_off_acceptance():
 
 def test_datasets_without_counts():
     dataset = map_dataset(width=0.8)
-    expected = SimulatedDatasetMaker(1).run(dataset, 2)
+    expected = SimulatedDatasetMaker(1, redraw_jfactor=True).run(dataset, 2)
     dataset.counts = None
-    got = SimulatedDatasetMaker(1).run(dataset, 2)
+    got = SimulatedDatasetMaker(1, redraw_jfactor=True).run(dataset, 2)
     assert np.array_equal(got.counts.data, expected.counts.data)
     empty = on_off_dataset()
     empty.counts_off = None
     with pytest.raises(ValueError, match="'onoff' has no counts ON and OFF to take its background"):
-        SimulatedDatasetMaker(1).run(empty)
+        SimulatedDatasetMaker(1, redraw_jfactor=True).run(empty)
 
 
 def test_draws_of_counts_know_j_only():
-    simulation = SimulatedDatasetMaker(1).prepare(map_dataset(width=0.8))
+    simulation = SimulatedDatasetMaker(1, redraw_jfactor=True).prepare(map_dataset(width=0.8))
     draws = simulation.draws(range(3))[0]
     assert draws.counts is draws.expectation is None
     assert draws.log10_jfactor_obs[2] == simulation.truth(2)["log10_jfactor_obs"][0]

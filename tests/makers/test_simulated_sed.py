@@ -31,7 +31,9 @@ def make(name="dwarf", width=0.3, instrument=None, **kwargs):
 
 def maker(seed=3, **kwargs):
     expectations = {name: EXPECTATION for name in ("dwarf", "other", "third")}
-    return SimulatedDatasetMaker(seed, expectations=expectations, **kwargs)
+    return SimulatedDatasetMaker(
+        seed, expectations=expectations, **({"redraw_jfactor": True} | kwargs)
+    )
 
 
 def observed(dataset):
@@ -257,7 +259,9 @@ def test_ts_of_the_null_is_bounded_by_half_a_chi2():
         [1, 10] * u.GeV, norm, stat, ref_eflux=[1e-9] * u.Unit("GeV cm-2 s-1"), name="bright",
         models=target.to_models("100 GeV", "b"),
     )  # fmt: skip
-    simulation = SimulatedDatasetMaker(1, expectations={"bright": expectation}).prepare(dataset)
+    simulation = SimulatedDatasetMaker(
+        1, expectations={"bright": expectation}, redraw_jfactor=True
+    ).prepare(dataset)
     ts = np.array([simulation.run(i).ts[0] for i in range(800)])
     assert abs((ts > 0).mean() - 0.5) < 4 * 0.5 / np.sqrt(800)
     positive = ts[ts > 0]
@@ -266,13 +270,13 @@ def test_ts_of_the_null_is_bounded_by_half_a_chi2():
 
 def test_bad_input():
     with pytest.raises(ValueError, match="give sigmav .* or gamma .* not both"):
-        SimulatedDatasetMaker(1, sigmav="1e-26 cm3 s-1", gamma="1e-27 s-1")
+        SimulatedDatasetMaker(1, sigmav="1e-26 cm3 s-1", gamma="1e-27 s-1", redraw_jfactor=True)
     with pytest.raises(ValueError, match="mass and channel belong to a signal"):
-        SimulatedDatasetMaker(1, mass="10 GeV")
+        SimulatedDatasetMaker(1, mass="10 GeV", redraw_jfactor=True)
     with pytest.raises(ValueError, match="sigmav must be a quantity in cm3 s-1, got 1e-26"):
-        SimulatedDatasetMaker(1, sigmav=1e-26)
+        SimulatedDatasetMaker(1, sigmav=1e-26, redraw_jfactor=True)
     with pytest.raises(ValueError, match="log10_jfactor must be 'observed', 'prior' or numbers"):
-        SimulatedDatasetMaker(1, log10_jfactor="drawn")
+        SimulatedDatasetMaker(1, log10_jfactor="drawn", redraw_jfactor=True)
     with pytest.raises(ValueError, match="is about annihilation, but the signal is decay"):
         maker(gamma="1e-27 s-1").run(make())
     with pytest.raises(ValueError, match="of target 'fourth' has no SEDExpectation among"):
@@ -365,7 +369,9 @@ def test_fixed_j_stays():
 def test_random_names_do_not_matter():
     def counts(names):
         datasets = [poisson_dataset(name, models=make().models) for name in names]
-        simulation = SimulatedDatasetMaker(3, expectations={"dwarf": EXPECTATION}).prepare(datasets)
+        simulation = SimulatedDatasetMaker(
+            3, expectations={"dwarf": EXPECTATION}, redraw_jfactor=True
+        ).prepare(datasets)
         return np.array([d.counts for d in simulation.draws(range(20))])
 
     # as Gammapy invents them
@@ -392,9 +398,9 @@ def test_public_likelihoods_in_one_line(test_data):
     path = next((test_data / "fermi_dsphs_2015").rglob("like_draco.txt"))
     dataset = SEDLikelihoodDataset.read(path, models=roster["draco"].to_models("100 GeV", "b"))
     with pytest.raises(ValueError, match="undetermined='power_law'"):
-        SimulatedDatasetMaker(1).run(dataset)
+        SimulatedDatasetMaker(1, redraw_jfactor=True).run(dataset)
     simulation = SimulatedDatasetMaker(
-        1, undetermined="power_law", least_counts=5, delta_stat_max=20
+        1, undetermined="power_law", least_counts=5, delta_stat_max=20, redraw_jfactor=True
     ).prepare(dataset)
     simulated = [simulation.run(i) for i in range(30)]
     # limits of the ten lowest bins scatter around those of the data

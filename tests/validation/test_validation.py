@@ -154,7 +154,9 @@ def test_golden_realisation_through_files(scripts, test_data, tmp_path):
     datasets, expectations, truth = golden.golden_datasets(folder, numbers)
     width = np.sqrt(expectations["target_40"].background) / expectations["target_40"].npred
     np.testing.assert_allclose(width, truth["gs_null"][40], rtol=1e-3)
-    maker = golden.SimulatedDatasetMaker(golden.SEED, expectations=expectations)
+    maker = golden.SimulatedDatasetMaker(
+        golden.SEED, expectations=expectations, redraw_jfactor=True
+    )
     simulated = maker.run(datasets, 1)
     castro = golden.estimator(folder, truth, slice(0, None, 4), slice(0, None, 5))
     direct = golden.analyse(castro, simulated)
