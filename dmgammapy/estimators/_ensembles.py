@@ -11,14 +11,21 @@ from dmgammapy.makers._truth import Signal, observed_models
 
 from . import limits
 from ._jfactor_scatter import JFactorScatter
-from ._poisson_toys import PoissonProfiles, shift_rows
+from ._poisson_toys import PoissonProfiles
 from .castro import _dark_matter_model, _jfactor
 from .castro_maps import CastroMaps
 from .lattice import step_for_ts
 from .limits import LimitStatus
 from .stacking import StackedDMLikelihood
 
-__all__ = ["BLOCK", "DatasetEngine", "FastEngine", "why_not_fast", "with_signal"]
+__all__ = [
+    "BLOCK",
+    "DatasetEngine",
+    "FastEngine",
+    "results_of",
+    "why_not_fast",
+    "with_signal",
+]
 
 # Realisations come in blocks of a fixed size, whatever the number of processes: the lattice of a
 # block depends on its counts, and results must not depend on who computed them.
@@ -29,10 +36,10 @@ QUANTITIES = ("strength", "strength_ul", "ts", "status")
 
 def with_signal(maker, process=None, mass=None, channel=None, strength=None):
     """Copy of a `SimulatedDatasetMaker` with another signal, none by default."""
-    names = {"annihilation": "sigmav", "decay": "gamma"}
     new = copy(maker)
-    signal = {names[process]: strength} if process else {}
-    new.signal = Signal.from_arguments(mass, channel, **({"sigmav": None, "gamma": None} | signal))
+    sigmav = strength if process == "annihilation" else None
+    gamma = strength if process == "decay" else None
+    new.signal = Signal.from_arguments(mass, channel, sigmav, gamma)
     return new
 
 
@@ -111,10 +118,7 @@ def limits_by_method(profiles, asimov, shape, template, method):
 
 def _as_castro(profiles, shape, template):
     """`CastroMaps` with the axis realisation, of rows of the shape (realisation, channel, mass)."""
-    pivot = profiles.n_norm // 2
-    nodes = np.append(0.0, 10.0 ** (profiles.step * (np.arange(profiles.n_norm) - pivot)))
-    reference = 10.0 ** (profiles.step * (profiles.start + pivot))
-    stat = np.concatenate([profiles.zero[:, None], profiles.values], axis=1)
+    nodes, reference, stat = profiles.scan()
     stat -= stat.min(axis=1, keepdims=True)
     axes = [
         *template.geom.axes, MapAxis.from_nodes(np.arange(shape[0]), name="realisation")
@@ -232,10 +236,10 @@ class DatasetEngine:
         }
 
     def _one(self, realisation, per_target):
-        results = _results(self.stack(realisation), per_target)
+        results = results_of(self.stack(realisation), per_target)
         asimov = {}
         if self.limit_method != "profile" and self.null is not None:
-            asimov = _results(self.asimov_stack(realisation), per_target)
+            asimov = results_of(self.asimov_stack(realisation), per_target)
         return {
             name: self._quantities(result, asimov.get(name)) for name, result in results.items()
         }
@@ -252,7 +256,8 @@ class DatasetEngine:
         }
 
 
-def _results(stack, per_target):
+def results_of(stack, per_target):
+    """Results of a stack by name: ``stack`` and, if asked, the targets."""
     return {"stack": stack.run()} | (stack.target_maps if per_target else {})
 
 
@@ -284,9 +289,7 @@ class FastEngine:
 
     def run(self, realisations, per_target):
         """As `DatasetEngine.run`."""
-        draws = self.simulation.draws(list(realisations))
-        shifts = self.observed_shifts(draws, realisations)
-        counts = [d.counts[:, m.keep] for m, d in zip(self.members, draws, strict=True)]
+        counts, shifts = self._drawn(realisations)
         results = self._results(counts, shifts, per_target)
         shape = (len(realisations), *self.shape)
         out = {name: summarise(part, shape, self.cl) for name, part in results.items()}
@@ -310,9 +313,13 @@ class FastEngine:
 
     def drawn_profiles(self, realisations):
         """Profiles of realisations as the simulation draws them, see `profiles`."""
+        return self.profiles(*self._drawn(realisations))
+
+    def _drawn(self, realisations):
+        """Counts and shifts as `profiles` takes them, of realisations of the simulation."""
         draws = self.simulation.draws(list(realisations))
         counts = [d.counts[:, m.keep] for m, d in zip(self.members, draws, strict=True)]
-        return self.profiles(counts, self.observed_shifts(draws, realisations))
+        return counts, self.observed_shifts(draws, realisations)
 
     def observed_shifts(self, draws, realisations):
         """log10 of the observed J of each data set over the one it has, (n_real,) each."""
@@ -407,7 +414,7 @@ class FastEngine:
             profiles = member.profiles.run(n, step, factor)
             shift = np.repeat(shift, member.profiles.n_row)
             own = parts.setdefault(member.target, {})
-            own[member.instrument] = shift_rows(profiles, shift)
+            own[member.instrument] = profiles.shifted(shift)
         return {
             name: self.stack._join_instruments(name, instruments)
             for name, instruments in parts.items()

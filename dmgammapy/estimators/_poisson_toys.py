@@ -8,15 +8,12 @@ so that no scan has to be made, written or interpolated: the logarithms are the 
 realisations, and a realisation is a sum of them weighted with its counts.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numba import njit
 
-from . import _kernels as kernels
 from .lattice import LatticeProfiles
 
-__all__ = ["PoissonProfiles", "shift_rows"]
+__all__ = ["PoissonProfiles"]
 
 START_STAT = 1e-3  # the lattice begins where the signal changes stat by no more than that
 MARGIN = 2.0  # decades the lattice goes on beyond the exclusion by any bin
@@ -138,28 +135,3 @@ class PoissonProfiles:
             empty=np.tile(self.empty, n_real),
             extrapolated=np.full(n, np.inf),
         )
-
-
-def shift_rows(profiles, shift):
-    """Profiles of targets whose J is ``10^shift`` times the one assumed, row by row.
-
-    Parameters
-    ----------
-    profiles : `LatticeProfiles`
-        Without a negative part.
-    shift : array, shape (n_row,)
-        [dex]
-    """
-    if not np.any(shift):
-        return profiles
-    step = profiles.step
-    start = np.ceil(profiles.start - shift / step - 1e-9).astype(np.int64)
-    offset = step * (start - profiles.start) + shift
-    out = np.empty((len(start), profiles.n_norm - 1))
-    targets = offset[:, None] + step * np.arange(profiles.n_norm - 1)
-    nodes = step * np.arange(profiles.n_norm)
-    kernels.resample(nodes, profiles.values, profiles.zero, targets, out)
-    return replace(
-        profiles, start=start, values=out, extrapolated=profiles.extrapolated - shift,
-        gap=profiles.gap - shift[:, None],
-    )  # fmt: skip

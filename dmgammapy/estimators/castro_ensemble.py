@@ -14,16 +14,22 @@ ASIMOV_TS = 1e-3
 ENSEMBLE_QUANTITIES = ("norm", "norm_ul", "ts")
 
 
-def _hazen(values, q):
-    """Quantiles along the first axis; infinite wherever a neighbour is, NaN where any value is.
+def _places(q, n):
+    """Ranks on both sides of quantiles of n values, and how far they are between them.
 
-    The middle of the k-th of n values is the quantile (k - 1/2) / n.
+    The middle of the k-th of n values is the quantile (k - 1/2) / n (Hazen).
     """
-    ranked, n = np.sort(values, axis=0), len(values)
     place = np.clip(q * n - 0.5, 0, n - 1)
     low = np.floor(place).astype(int)
-    part = (place - low).reshape(-1, *[1] * (values.ndim - 1))
-    low, high = ranked[low], ranked[np.ceil(place).astype(int)]
+    return low, np.ceil(place).astype(int), place - low
+
+
+def _hazen(values, q):
+    """Quantiles along the first axis; infinite wherever a neighbour is, NaN where any value is."""
+    ranked = np.sort(values, axis=0)
+    low, high, part = _places(q, len(values))
+    part = part.reshape(-1, *[1] * (values.ndim - 1))
+    low, high = ranked[low], ranked[high]
     with np.errstate(invalid="ignore"):
         result = np.where(part > 0, low * (1 - part) + high * part, low)
     result = np.where((part > 0) & np.isposinf(high), np.inf, result)
@@ -105,10 +111,7 @@ class CastroEnsemble:
                 result = np.where(np.isfinite(result), result, np.nan)
             out[name] = result
         axis_q = MapAxis.from_nodes(q, name="quantile", interp="lin")
-        data = {
-            name: np.moveaxis(array, 0, along) if array.ndim else array
-            for name, array in out.items()
-        }
+        data = {name: np.moveaxis(array, 0, along) for name, array in out.items()}
         meta = self.meta.model_copy(deep=True)
         n = self.geom.axes[axis].nbin
         meta.notes = [*meta.notes, f"quantiles of {n} realisations."]
@@ -119,9 +122,7 @@ class CastroEnsemble:
         status = np.moveaxis(self["status"].data, along, 0)
         order = np.argsort(values, axis=0)
         ranked = np.take_along_axis(status, order, axis=0)
-        n = len(values)
-        place = np.clip(q * n - 0.5, 0, n - 1)
-        low, high = np.floor(place).astype(int), np.ceil(place).astype(int)
+        low, high, _ = _places(q, len(values))
         worst = np.maximum(ranked[low], ranked[high])
         empty = (status == LimitStatus.NO_INFORMATION).any(axis=0)
         worst = np.where(np.isposinf(result), int(LimitStatus.GRID_EDGE), worst)

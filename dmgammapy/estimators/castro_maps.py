@@ -241,10 +241,7 @@ class CastroMaps(CastroLimits, CastroNegative, CastroEnsemble, CastroSlicing, Ca
     def _from_lattice(cls, profiles, masses, channels, stat_offset, meta):
         """Build the container from `LatticeProfiles` with rows (channel, mass)."""
         shape = (len(channels), len(masses))
-        pivot = profiles.n_norm // 2
-        nodes = np.append(0.0, 10.0 ** (profiles.step * (np.arange(profiles.n_norm) - pivot)))
-        reference = 10.0 ** (profiles.step * (profiles.start + pivot))
-        stat = np.concatenate([profiles.zero[:, None], profiles.values], axis=1)
+        nodes, reference, stat = profiles.scan()
         return cls._from_arrays(
             nodes, reference.reshape(shape), stat.reshape(*shape, -1), masses, channels,
             profiles.empty.reshape(shape), 10.0 ** profiles.extrapolated.reshape(shape),

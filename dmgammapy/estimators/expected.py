@@ -14,7 +14,7 @@ from dmgammapy.makers._streams import check_count
 from dmgammapy.utils import progress
 
 from ._correlated_covariance import JFactorCovariance
-from ._ensembles import DatasetEngine, FastEngine, why_not_fast, with_signal
+from ._ensembles import DatasetEngine, FastEngine, results_of, why_not_fast, with_signal
 from ._expected_reach import discovery_reach, required_exposure
 from ._jfactor_scatter import JFactorScatter
 from .castro_ensemble import BAND_QUANTILES
@@ -204,12 +204,13 @@ class ExpectedLimitsEstimator(Estimator):
         realisations = [check_count("a realisation", i) for i in realisations]
         if not realisations or not (np.diff(realisations) > 0).all():
             raise ValueError(f"realisations must be numbers that ascend, got {realisations}.")
-        engine, template = self._engine(datasets, tables, max(realisations) + 1)
-        if per_target and engine.stacked.groups.get("stack"):
+        engine, stack = self._engine(datasets, tables, max(realisations) + 1)
+        if per_target and "stack" in stack.targets:
             raise ValueError(
                 "a target is named 'stack', as the result of all is with per_target=True; rename "
                 "it."
             )
+        template = results_of(stack, per_target)
         blocks = {}
         for i in realisations:
             blocks.setdefault(i // engine.block, []).append(i)
@@ -248,7 +249,7 @@ class ExpectedLimitsEstimator(Estimator):
         return self._asimov_stack(datasets, tables).run()
 
     def _engine(self, datasets, tables, n_tables):
-        """Engine, and results by name whose references and metadata ensembles get."""
+        """Engine, and a stack whose references and metadata ensembles get."""
         datasets = _as_list(datasets)
         readers = [_TableReader(name, items, n_tables) for name, items in (tables or {}).items()]
         if not datasets and not readers:
@@ -265,8 +266,7 @@ class ExpectedLimitsEstimator(Estimator):
             engine = FastEngine(self.castro, simulation, datasets, stack, self.limit_method)
         else:
             engine.scatter = JFactorScatter(self.maker, stack)
-        engine.stacked = stack
-        return engine, {"stack": stack.run(), **stack.target_maps}
+        return engine, stack
 
     def _is_fast(self, datasets, tables=()):
         """Whether the fast engine is to be used."""
@@ -275,8 +275,8 @@ class ExpectedLimitsEstimator(Estimator):
             raise ValueError(f"engine='fast' can't be used: {reason}; take 'auto'.")
         return self.engine != "datasets" and reason is None
 
-    def _asimov_stack(self, datasets, tables=None, maker=None):
-        """`StackedDMLikelihood` of the Asimov data, without signal if no maker is given."""
+    def _asimov_stack(self, datasets, tables=None):
+        """`StackedDMLikelihood` of the Asimov data without signal."""
         datasets = _as_list(datasets)
         if tables:
             raise ValueError(
@@ -284,25 +284,21 @@ class ExpectedLimitsEstimator(Estimator):
             )
         if not datasets:
             raise ValueError("there are no datasets.")
-        if maker is None:
-            maker = with_signal(self.maker)
-        return DatasetEngine(self.castro, maker.prepare(datasets), [], self.stack).stack(None)
+        null = with_signal(self.maker).prepare(datasets)
+        return DatasetEngine(self.castro, null, [], self.stack).stack(None)
 
     def _as_ensemble(self, arrays, template, realisations):
         reference = template["reference"].data
         axis = MapAxis.from_nodes(realisations, name="realisation", interp="lin")
         geom = RegionGeom(None, axes=[*template.geom.axes, axis])
-        strength = {
-            "norm": arrays["strength"], "norm_ul": arrays["strength_ul"]
-        }  # fmt: skip
         data = {
             "reference": RegionNDMap(
                 geom, np.broadcast_to(reference, geom.data_shape).copy(),
                 unit=template["reference"].unit,
             )
         }  # fmt: skip
-        for name, values in strength.items():
-            data[name] = RegionNDMap(geom, values[..., None, None] / reference)
+        for name, strength in (("norm", "strength"), ("norm_ul", "strength_ul")):
+            data[name] = RegionNDMap(geom, arrays[strength][..., None, None] / reference)
         for name in ("ts", "status"):
             data[name] = RegionNDMap(geom, arrays[name][..., None, None])
         meta = template.meta.model_copy(deep=True)

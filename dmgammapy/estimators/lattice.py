@@ -134,10 +134,33 @@ class LatticeProfiles:
         )
         return cls(step, start, out, zero.copy(), empty.copy(), extrapolated.copy(), gap)
 
+    def scan(self):
+        """Profiles as a scan that begins with no signal.
+
+        Returns
+        -------
+        nodes : array, shape (n_norm + 1,)
+            0 first, in units of the references.
+        reference : array, shape (n_row,)
+            Strength at the middle node.
+        stat : array, shape (n_row, n_norm + 1)
+        """
+        pivot = self.n_norm // 2
+        nodes = np.append(0.0, 10.0 ** (self.step * (np.arange(self.n_norm) - pivot)))
+        reference = 10.0 ** (self.step * (self.start + pivot))
+        return nodes, reference, np.concatenate([self.zero[:, None], self.values], axis=1)
+
     def shifted(self, shift):
-        """Profiles of a target whose J is ``10^shift`` times the one assumed so far."""
-        if shift == 0:
+        """Profiles of a target whose J is ``10^shift`` times the one assumed so far.
+
+        Parameters
+        ----------
+        shift : float or array, shape (n_row,)
+            [dex]
+        """
+        if not np.any(shift):
             return self
+        shift = np.broadcast_to(shift, self.start.shape)
         negative = None if self.negative is None else self.negative.shifted(shift)
         start = np.ceil(self.start - shift / self.step - 1e-9).astype(np.int64)
         n_norm = self.n_norm - 1
@@ -146,7 +169,7 @@ class LatticeProfiles:
         out = np.empty((len(start), n_norm))
         targets = offset[:, None] + self.step * np.arange(n_norm)
         kernels.resample(nodes, self.values, self.zero, targets, out)
-        beyond, gap = self.extrapolated - shift, self.gap - shift
+        beyond, gap = self.extrapolated - shift, self.gap - shift[:, None]
         return replace(
             self, start=start, values=out, extrapolated=beyond, gap=gap, negative=negative
         )
