@@ -4,9 +4,7 @@ import numpy as np
 
 from dmgammapy.modeling import JFactorPrior
 
-__all__ = ["check_width", "collect_extra_widths", "split_priors"]
-
-WIDTH_TOLERANCE = 1e-6
+__all__ = ["collect_extra_widths", "split_priors"]
 
 
 def collect_extra_widths(widths, groups):
@@ -101,17 +99,3 @@ def _same_shape(a, b):
         return a.err_low == b.err_low and a.err_high == b.err_high
     grid = np.linspace(*a.support, 41)
     return bool(np.allclose(a.stat(grid), b.stat(grid)))
-
-
-def check_width(target, prior, width):
-    """Raise a ValueError if a prior is not the one that a covariance holds on its diagonal."""
-    if not prior.is_gaussian or prior.err_low != prior.err_high:
-        raise ValueError(
-            f"target {target!r} is in jfactor_covariance, which needs a normal prior with one "
-            f"width, got {prior!r}."
-        )
-    if abs(prior.err_high - width) > WIDTH_TOLERANCE * max(width, prior.err_high):
-        raise ValueError(
-            f"target {target!r}: its prior has a width of {prior.err_high:g} dex, "
-            f"jfactor_covariance says {width:g}; give one of them, or make them agree."
-        )

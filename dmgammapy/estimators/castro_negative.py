@@ -134,11 +134,9 @@ def negative_arrays(profiles, shape):
     """Nodes, references and ``stat`` of the mirrored ``profiles`` as a scan, or None."""
     if profiles is None or profiles.empty.all():
         return None
-    pivot = profiles.n_norm // 2
-    nodes = -(10.0 ** (profiles.step * (np.arange(profiles.n_norm) - pivot)))[::-1]
-    reference = 10.0 ** (profiles.step * (profiles.start + pivot))
-    stat = np.where(profiles.empty[:, None], np.nan, profiles.values)[:, ::-1]
-    return nodes, reference.reshape(shape), stat.reshape(*shape, -1)
+    nodes, reference, stat = profiles.scan()
+    stat = np.where(profiles.empty[:, None], np.nan, stat)[:, :0:-1]  # without zero
+    return -nodes[:0:-1], reference.reshape(shape), stat.reshape(*shape, -1)
 
 
 def negative_maps(nodes, reference, stat, geom, unit):

@@ -150,6 +150,15 @@ class LatticeProfiles:
         reference = 10.0 ** (self.step * (self.start + pivot))
         return nodes, reference, np.concatenate([self.zero[:, None], self.values], axis=1)
 
+    def at(self, strength):
+        """``stat`` at one strength of each row, shape (n_row,); NaN beyond the last node."""
+        with np.errstate(divide="ignore"):
+            where = np.log10(strength) - self.step * self.start
+        out = np.empty((len(where), 1))
+        nodes = self.step * np.arange(self.n_norm)
+        kernels.resample(nodes, self.values, self.zero, where[:, None], out)
+        return out[:, 0]
+
     def shifted(self, shift):
         """Profiles of a target whose J is ``10^shift`` times the one assumed so far.
 

@@ -14,8 +14,7 @@ from joblib import Parallel, delayed
 from dmgammapy.makers import random_stream
 from dmgammapy.utils import atomic_path, progress
 
-from . import _kernels as kernels
-from . import limits
+from . import limits, statistics
 from ._ensembles import BLOCK, DatasetEngine, with_signal
 from .castro_maps import STRENGTH_UNITS
 
@@ -187,11 +186,7 @@ def statistics_at(profiles, strength):
     """
     nodes = profiles.step * np.arange(profiles.n_norm)
     best, minimum = limits.best_fit(nodes, profiles.values, profiles.zero)
-    with np.errstate(divide="ignore"):
-        where = np.log10(strength) - profiles.step * profiles.start
-    stat = np.empty((len(strength), 1))
-    kernels.resample(nodes, profiles.values, profiles.zero, where[:, None], stat)
-    stat = stat[:, 0]
+    stat = profiles.at(strength)
     stat[profiles.empty] = np.nan
     lost = ~np.isfinite(stat) & ~profiles.empty
     if lost.any():
@@ -199,10 +194,9 @@ def statistics_at(profiles, strength):
             f"strengths of {lost.sum()} rows, e.g. {strength[lost][0]:.3g}, lie beyond the grid of "
             "simulated likelihoods: take lower ones."
         )
-    t = np.maximum(stat - minimum, 0.0)
-    t[profiles.empty] = np.nan
-    above = best * 10.0 ** (profiles.step * profiles.start) > strength
-    return np.where(above & ~profiles.empty, 0.0, t), t
+    best = best * 10.0 ** (profiles.step * profiles.start)
+    # best fits are >= 0 already, so these are the statistics with a tilde
+    return statistics.q_mu(strength, stat, best, minimum), statistics.t_mu(stat, minimum)
 
 
 def fast_limit_toys(engine, castro, strengths, n_toys, seed, n_jobs, show_progress):

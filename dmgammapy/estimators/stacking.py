@@ -7,12 +7,12 @@ from astropy.table import QTable, vstack
 from joblib import Parallel, delayed
 
 from dmgammapy.modeling import JFactorPrior
+from dmgammapy.modeling.priors import check_width_in_covariance
 from dmgammapy.utils import progress
 
-from . import _kernels as kernels
 from ._correlated import marginalize_correlated, profile_correlated
 from ._correlated_covariance import JFactorCovariance
-from ._stacking_priors import check_width, collect_extra_widths, split_priors
+from ._stacking_priors import collect_extra_widths, split_priors
 from .castro_maps import CastroMaps
 from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
 from .limits import delta_stat_upper
@@ -228,7 +228,7 @@ class StackedDMLikelihood:
                     "priors, and extra_widths are given, too; give one of them."
                 )
             if width is not None:
-                check_width(target, shared, width)
+                check_width_in_covariance(target, shared, width)
             out[target] = shared, extra or explicit
         return out
 
@@ -522,7 +522,8 @@ class StackedDMLikelihood:
             term = terms[target]
             share = np.full(shape, np.nan)
             if term is not None:
-                share = (_read_off(term, limit) - _read_off(term, best)) / rise
+                at_limit, at_best = (term.at(x.ravel()).reshape(shape) for x in (limit, best))
+                share = (at_limit - at_best) / rise
             if len(self.targets) > 1:
                 names = [name for name in self.targets if name != target]
                 rest = self._combine(raw, names) if target in together else total.without(term)
@@ -554,13 +555,3 @@ class StackedDMLikelihood:
 def _common(values):
     """The value all share, or None."""
     return values[0] if all(v == values[0] for v in values) else None
-
-
-def _read_off(profiles, strength):
-    """``stat`` of each (channel, mass) at one strength, shape (channel, mass)."""
-    with np.errstate(divide="ignore"):
-        where = np.log10(strength.reshape(-1, 1)) - profiles.step * profiles.start[:, None]
-    out = np.empty(where.shape)
-    nodes = profiles.step * np.arange(profiles.n_norm)
-    kernels.resample(nodes, profiles.values, profiles.zero, where, out)
-    return out.reshape(strength.shape)

@@ -10,6 +10,7 @@ from gammapy.maps import Map
 from scipy.special import ndtri
 
 from dmgammapy.modeling import JFactorPrior
+from dmgammapy.modeling.priors import check_width_in_covariance
 from dmgammapy.spectra import CHANNELS
 
 from ._streams import random_stream
@@ -26,7 +27,6 @@ __all__ = [
     "true_by_target",
 ]
 
-WIDTH_TOLERANCE = 1e-6
 LARGEST_LOG10 = 40.0  # no J or D is as large
 
 
@@ -167,16 +167,7 @@ def check_covariance(covariance, sources, linked):
             continue
         k = list(covariance.names).index(both[0])
         width = float(np.sqrt(covariance.matrix[k, k]))
-        if not prior.is_gaussian or prior.err_low != prior.err_high:
-            raise ValueError(
-                f"target {model.name!r} is in jfactor_covariance, which needs a normal prior with "
-                f"one width, got {prior!r}."
-            )
-        if abs(prior.err_high - width) > WIDTH_TOLERANCE * max(width, prior.err_high):
-            raise ValueError(
-                f"target {model.name!r}: its prior has a width of {prior.err_high:g} dex, "
-                f"jfactor_covariance says {width:g}; make them agree."
-            )
+        check_width_in_covariance(model.name, prior, width)
 
 
 def _free_of_bounds(parameter):

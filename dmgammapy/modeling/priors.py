@@ -7,7 +7,9 @@ from gammapy.modeling.models import Prior
 from ._shapes import SplitNormal, Tabulated
 from ._tables import check_table, check_widths, density_of_samples
 
-__all__ = ["JFactorPrior"]
+__all__ = ["JFactorPrior", "check_width_in_covariance"]
+
+WIDTH_TOLERANCE = 1e-6
 
 
 class JFactorPrior(Prior):
@@ -387,3 +389,26 @@ class JFactorPrior(Prior):
 
     def __str__(self):
         return repr(self)
+
+
+def check_width_in_covariance(target, prior, width):
+    """Raise a ValueError if a prior is not the one that a covariance holds on its diagonal.
+
+    Parameters
+    ----------
+    target : str
+        Its name, for the message.
+    prior : `JFactorPrior`
+    width : float
+        Square root of the diagonal's element [dex].
+    """
+    if not prior.is_gaussian or prior.err_low != prior.err_high:
+        raise ValueError(
+            f"target {target!r} is in jfactor_covariance, which needs a normal prior with one "
+            f"width, got {prior!r}."
+        )
+    if abs(prior.err_high - width) > WIDTH_TOLERANCE * max(width, prior.err_high):
+        raise ValueError(
+            f"target {target!r}: its prior has a width of {prior.err_high:g} dex, "
+            f"jfactor_covariance says {width:g}; give one of them, or make them agree."
+        )
