@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from ._yaml import format_loc, nearest
 
-__all__ = ["explain", "place", "sentence", "validate_inside"]
+__all__ = ["explain", "place", "sentence", "validate_entries", "validate_inside"]
 
 
 def validate_inside(model, value):
@@ -18,6 +18,19 @@ def validate_inside(model, value):
     except ValidationError as error:
         context = {"problems": list(_problems(error, model))}
         raise PydanticCustomError("config_section", "bad section", context) from None
+
+
+def validate_entries(model, values):
+    """Validate the sections of a mapping; errors point inside the field that holds it."""
+    entries, problems = {}, []
+    for key, value in values.items():
+        try:
+            entries[key] = model.model_validate(value)
+        except ValidationError as error:
+            problems += [((key, *loc), text, flag) for loc, text, flag in _problems(error, model)]
+    if problems:
+        raise PydanticCustomError("config_section", "bad section", {"problems": problems})
+    return entries
 
 
 def _loc(error):

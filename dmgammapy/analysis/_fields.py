@@ -1,6 +1,7 @@
 """Types of the values in a configuration, and the base of its sections."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, ClassVar
 
 import astropy.units as u
 import numpy as np
@@ -18,13 +19,90 @@ from dmgammapy.spectra import CHANNELS, parse_channel
 
 from ._yaml import nearest
 
-__all__ = ["Channel", "Mass", "Section", "Spectra", "Width", "fail", "parse_mass"]
+__all__ = [
+    "Channel",
+    "CrossSection",
+    "Lifetime",
+    "Mass",
+    "Name",
+    "Section",
+    "Spectra",
+    "Width",
+    "as_list",
+    "check_angle",
+    "choice",
+    "fail",
+    "parse_mass",
+]
 
 
 def fail(message, *sub):
     """Report a bad value; ``sub`` leads from the field to the part of it that is bad."""
     # braces would be taken for placeholders of the template
     return PydanticCustomError("config", "{text}", {"text": message, "sub": list(sub)})
+
+
+def as_list(value):
+    """A single text, number or mixture stands for a list of one."""
+    return [value] if isinstance(value, str | int | dict) else value
+
+
+def choice(value, known, *sub):
+    """Check a value of which there are a few; the error suggests the nearest."""
+    if value in known:
+        return value
+    hint = nearest(value, known)
+    suggestion = f"; did you mean {hint!r}?" if hint else ""
+    names = ", ".join(repr(name) for name in known[:-1]) + f" or {known[-1]!r}"
+    raise fail(f"must be {names}, got {value!r}{suggestion}", *sub)
+
+
+def check_angle(value, expected):
+    """Check a text that stands for an angle, not negative."""
+    try:
+        good = u.Quantity(value).to_value("deg") >= 0
+    except (TypeError, ValueError, u.UnitConversionError):
+        good = False
+    if not good:
+        raise fail(f"expected {expected}, got {value!r}")
+    return value
+
+
+def _check_name(value):
+    # it becomes part of file names
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", value):
+        raise fail(f"a name may hold letters, digits and _ . + - only, got {value!r}")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+
+
+def _parse_positive(what, unit, example):
+    def parse(value):
+        try:
+            quantity = u.Quantity(value)
+            number = quantity.to_value(unit)
+        except (TypeError, ValueError):
+            raise fail(f"{what} needs a unit, for example '{example}', got {value!r}") from None
+        if not (quantity.isscalar and np.isfinite(number) and number > 0):
+            raise fail(f"{what} must be one positive number, got {value!r}")
+        return quantity.to(unit)
+
+    return parse
+
+
+def _quantity_type(what, unit, example):
+    return Annotated[
+        u.Quantity,
+        BeforeValidator(_parse_positive(what, unit, example)),
+        PlainSerializer(lambda quantity: f"{float(quantity.to_value(unit))!r} {unit}"),
+        WithJsonSchema({"type": "string", "examples": [example]}),
+    ]
+
+
+CrossSection = _quantity_type("a cross-section", "cm3 s-1", "3e-26 cm3 s-1")
+Lifetime = _quantity_type("a lifetime", "s", "1e26 s")
 
 
 def parse_mass(value):
@@ -117,4 +195,22 @@ Width = Annotated[
 
 
 class Section(BaseModel):
+    """Part of a configuration; unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
+
+    # JSON schemas of the short forms that the section takes instead of its keys
+    shorthand: ClassVar[tuple] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema, handler):
+        schema = handler(core_schema)
+        if not cls.shorthand:
+            return schema
+        own = handler.resolve_ref_schema(schema)
+        keys = dict(own)
+        own.clear()
+        description = keys.pop("description", "")
+        own.update(title=keys.get("title", cls.__name__), description=description)
+        own["anyOf"] = [keys, *cls.shorthand]
+        return schema

@@ -3,8 +3,10 @@
 Paths in a file are relative to that file; ``~`` and ``${VARIABLE}`` are expanded.
 """
 
+import json
 import os
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -15,210 +17,58 @@ from pydantic_core import PydanticCustomError
 
 from dmgammapy.spectra import channel_label
 
-from ._explain import explain, place, sentence, validate_inside
-from ._fields import Channel, Mass, Section, Spectra, Width, fail, parse_mass
+from ._explain import explain, place, sentence, validate_entries, validate_inside
+from ._fields import Channel, Mass, Name, Section, Spectra, as_list, fail, parse_mass
+from ._sections import (
+    BackgroundConfig,
+    DatasetsConfig,
+    JFactorConfig,
+    JFactorOverride,
+    MassesConfig,
+    ProfileConfig,
+    TargetsConfig,
+)
+from ._sections_run import (
+    BandsConfig,
+    BlankFieldsConfig,
+    ExecutionConfig,
+    InjectedConfig,
+    LimitsConfig,
+    PlotKind,
+    PlotsConfig,
+    SimulationConfig,
+)
 from ._yaml import ConfigError, YAMLSource, nearest
 
 __all__ = [
     "AnalysisConfig",
+    "BackgroundConfig",
+    "BandsConfig",
+    "BlankFieldsConfig",
     "ConfigError",
     "DatasetsConfig",
     "ExecutionConfig",
+    "InjectedConfig",
     "JFactorConfig",
     "JFactorOverride",
     "LimitsConfig",
     "MassesConfig",
+    "PlotKind",
     "PlotsConfig",
+    "ProfileConfig",
+    "SimulationConfig",
     "TargetsConfig",
 ]
 
-MAX_MASSES = 10_000
-
-
-class TargetsConfig(Section):
-    """Which targets. A plain text is taken as ``roster``, a list as ``names``."""
-
-    roster: str | None = Field(
-        None, description="A bundled roster, a roster of ``file``, or itself a file."
-    )
-    file: str | None = Field(None, description="Roster or target file (YAML, ECSV).")
-    names: list[str] | None = Field(
-        None, description="Targets of the bundled tables as 'name:version'."
-    )
-    select: list[str] | None = Field(
-        None, description="Keep only these: names, 'name:version' or patterns such as 'leo_*'."
-    )
-    exclude: list[str] = Field([], description="Leave these out.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        if isinstance(value, str):
-            return {"roster": value}
-        return {"names": value} if isinstance(value, list) else value
-
-    @field_validator("names", "select", "exclude", mode="before")
-    @classmethod
-    def _as_list(cls, value):
-        return [value] if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _one_source(self):
-        listed = self.roster is not None or self.file is not None
-        if listed == (self.names is not None):
-            raise fail(
-                "give either a roster (a bundled name or a file) or the names of targets, "
-                f"got {'both' if listed else 'neither'}"
-            )
-        if self.names is not None and not self.names:
-            raise fail("the list of targets is empty", "names")
-        return self
-
-
-class DatasetsConfig(Section):
-    """Where the likelihoods are. A plain text is taken as ``path``."""
-
-    path: str = Field(description="File of each target, with {target} for its name.")
-    format: str | None = Field(None, description="File format. Default is to recognise it.")
-    instrument: str | None = Field(
-        None, description="Name of the instrument. Default is what the files say."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        return {"path": value} if isinstance(value, str) else value
-
-    @field_validator("format")
-    @classmethod
-    def _is_known(cls, value):
-        from dmgammapy.datasets.io import SED_FORMATS
-
-        if value is not None and value not in SED_FORMATS:
-            hint = nearest(value, SED_FORMATS)
-            suggestion = f"; did you mean {hint!r}?" if hint else ""
-            raise fail(f"must be one of {', '.join(SED_FORMATS)}, got {value!r}{suggestion}")
-        return value
-
-    @field_validator("path")
-    @classmethod
-    def _has_target(cls, value):
-        for name in re.findall(r"(?<!\$)\{(.*?)\}", value):
-            if name != "target":
-                raise fail(f"unknown placeholder {{{name}}} in {value!r}, expected {{target}}")
-        if "{target}" not in value:
-            raise fail(
-                f"the path must hold {{target}} where the name of a target goes, got {value!r}"
-            )
-        return value
-
-
-class MassesConfig(Section):
-    """Masses of the scan: equal steps in log m from ``min`` to ``max``."""
-
-    min: Mass
-    max: Mass
-    n: int = Field(ge=1, le=MAX_MASSES, description="Number of masses.")
-
-    @model_validator(mode="after")
-    def _ascend(self):
-        if self.n == 1 and self.min != self.max:
-            raise fail("a single mass needs min equal to max", "n")
-        if self.n > 1 and not self.max > self.min:
-            raise fail(f"max must exceed min, got {self.min:g} to {self.max:g}", "max")
-        return self
-
-    @property
-    def grid(self):
-        """The masses, `~astropy.units.Quantity` of shape (n,)."""
-        low, high = self.min.to_value("GeV"), self.max.to_value("GeV")
-        masses = np.geomspace(low, high, self.n)
-        masses[-1] = high  # geomspace rounds, and tables end there
-        return masses * u.GeV
-
-
-class JFactorOverride(Section):
-    """J-factor (D-factor for decay) of one target, in place of the table's."""
-
-    log10_jfactor: float | None = Field(None, description="log10 of J [GeV2 cm-5].")
-    log10_jfactor_err: Width | None = Field(None, description="Width [dex], or [low, high].")
-    log10_dfactor: float | None = Field(None, description="log10 of D [GeV cm-2].")
-    log10_dfactor_err: Width | None = Field(None, description="Width [dex], or [low, high].")
-
-    @field_validator("log10_jfactor", "log10_dfactor")
-    @classmethod
-    def _is_log(cls, value):
-        if value is not None and not 5 < value < 35:
-            raise fail(f"expected log10 of the factor, for example 18.8, got {value:g}")
-        return value
-
-    @model_validator(mode="after")
-    def _says_something(self):
-        if not self.model_fields_set:
-            raise fail("the entry is empty; give log10_jfactor, log10_jfactor_err or both")
-        return self
-
-
-class JFactorConfig(Section):
-    """How the uncertainty of J-factors is treated. A plain text is taken as ``method``."""
-
-    method: Literal["profile", "marginal", "fixed"] = "profile"
-    targets: dict[str, JFactorOverride] = Field({}, description="Values by target name.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        return {"method": value} if isinstance(value, str) else value
-
-
-class LimitsConfig(Section):
-    """Which limits."""
-
-    cl: float = Field(0.95, gt=0.5, lt=1, description="Confidence level.")
-
-
-class PlotsConfig(Section):
-    """Which figures. A plain ``true`` or ``false`` is taken as ``enabled``."""
-
-    enabled: bool = True
-    published: list[str] = Field([], description="ECSV files of published limits to draw.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        if isinstance(value, str):
-            raise fail(
-                f"expected true or false (without quotes), or 'key: value' pairs, got {value!r}"
-            )
-        return {"enabled": value} if isinstance(value, bool) else value
-
-    @field_validator("published", mode="before")
-    @classmethod
-    def _as_list(cls, value):
-        return [value] if isinstance(value, str) else value
-
-
-class ExecutionConfig(Section):
-    """How it runs."""
-
-    n_jobs: int = Field(1, description="Targets converted at the same time; -1 uses all cores.")
-    on_error: Literal["stop", "skip"] = Field(
-        "stop", description="What to do about a file that can't be read: stop, or skip the target."
-    )
-
-    @field_validator("n_jobs")
-    @classmethod
-    def _not_zero(cls, value):
-        if value == 0:
-            raise fail("n_jobs must be a positive number of workers, or -1 for all cores, got 0")
-        return value
+NULL = "null"
+DEFAULTS = "defaults"
 
 
 class AnalysisConfig(Section):
     """What an analysis does.
 
     Read from a YAML file with `read`, or made from a dict with `from_dict`; both check it and
-    name the place of what is wrong.
+    name the place of what is wrong. `template` is a commented example of all keys.
 
     Examples
     --------
@@ -236,11 +86,21 @@ class AnalysisConfig(Section):
     >>> AnalysisConfig.from_dict({"target": "ackermann2015_dsphs"})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    dmgammapy.analysis._yaml.ConfigError: configuration: 5 errors...
+    dmgammapy.analysis._yaml.ConfigError: configuration: 4 errors...
     """
 
-    targets: TargetsConfig
-    datasets: DatasetsConfig
+    targets: TargetsConfig | None = Field(
+        None, description="The targets of an analysis with one roster."
+    )
+    rosters: dict[Name, TargetsConfig] = Field(
+        {}, description="Several rosters by name, instead of targets."
+    )
+    profiles: dict[Name, ProfileConfig] = Field(
+        {}, description="Short names of how targets are modelled: 'draco:name' in rosters."
+    )
+    datasets: DatasetsConfig | dict[Name, DatasetsConfig] = Field(
+        description="Likelihoods of the targets, or several such by instrument."
+    )
     spectra: Spectra = Field("pppc4", description="Photon yields: a known name or a file.")
     process: Literal["annihilation", "decay"] = "annihilation"
     channels: list[Channel] = Field(description="Channel names or mixtures {channel: fraction}.")
@@ -252,8 +112,17 @@ class AnalysisConfig(Section):
         None, description="Between the points of a scan. Default is what the files say (poisson)."
     )
     jfactor: JFactorConfig = JFactorConfig()
+    background: BackgroundConfig = BackgroundConfig()
+    simulations: dict[Name, SimulationConfig] = Field(
+        {}, description="Simulations by name; 'defaults' are those of all others."
+    )
+    blank_fields: BlankFieldsConfig | None = None
     limits: LimitsConfig = LimitsConfig()
+    bands: BandsConfig | None = Field(
+        None, description="Default is those of the simulation 'null' if there is one."
+    )
     plots: PlotsConfig = PlotsConfig()
+    report: bool = Field(True, description="Whether to write report.html.")
     output: str | None = Field(
         None, description="Folder of results. Default is 'results' where the command is run."
     )
@@ -262,10 +131,16 @@ class AnalysisConfig(Section):
     _source: YAMLSource | None = PrivateAttr(None)
     _folder: Path = PrivateAttr(Path())
 
-    @field_validator("channels", mode="before")
+    @field_validator("simulations", mode="before")
     @classmethod
-    def _channels_as_list(cls, value):
-        return [value] if isinstance(value, str | dict) else value
+    def _null_is_a_name(cls, value):
+        # YAML reads the name null, without quotes, as nothing
+        if isinstance(value, dict):
+            value = {NULL if name is None else name: item for name, item in value.items()}
+            return {name: {} if item is None else item for name, item in value.items()}
+        return value
+
+    _channels_as_list = field_validator("channels", mode="before")(as_list)
 
     @field_validator("channels")
     @classmethod
@@ -277,6 +152,20 @@ class AnalysisConfig(Section):
             if label in labels[:i]:
                 raise fail(f"the channel {label} comes twice", i)
         return value
+
+    @field_validator("datasets", mode="wrap")
+    @classmethod
+    def _one_or_by_instrument(cls, value, handler):
+        if isinstance(value, DatasetsConfig):
+            return value
+        fields = DatasetsConfig.model_fields
+        if isinstance(value, dict) and value:
+            sections = all(isinstance(item, dict) for item in value.values())
+            paths = all(isinstance(item, str | dict) for item in value.values())
+            # a key that looks like one of a section is a misspelt one
+            if sections or (paths and not any(nearest(name, fields) for name in value)):
+                return validate_entries(DatasetsConfig, _named(value))
+        return validate_inside(DatasetsConfig, value)
 
     @field_validator("masses", mode="wrap")
     @classmethod
@@ -304,6 +193,14 @@ class AnalysisConfig(Section):
             if i and not masses[i] > masses[i - 1]:
                 raise fail(f"masses must ascend, got {item} after {value[i - 1]}", i)
         return masses
+
+    @model_validator(mode="after")
+    def _belongs_together(self):
+        if (self.targets is None) == (not self.rosters):
+            given = "both" if self.rosters else "neither"
+            raise fail(f"give either targets (one roster) or rosters (several), got {given}")
+        check_references(self)
+        return self
 
     # ---- reading -----------------------------------------------------------------------------
 
@@ -354,6 +251,28 @@ class AnalysisConfig(Section):
         config._folder = folder
         return config
 
+    @staticmethod
+    def template():
+        """A commented YAML file with all keys, to begin with.
+
+        Returns
+        -------
+        text : str
+        """
+        return (files("dmgammapy.analysis") / "data" / "template.yaml").read_text(encoding="utf-8")
+
+    @classmethod
+    def json_schema(cls):
+        """JSON Schema of the YAML file, for editors that complete and check.
+
+        Returns
+        -------
+        schema : dict
+        """
+        schema = cls.model_json_schema()
+        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        return json.loads(json.dumps(schema))
+
     def error(self, loc, message):
         """Make a `ConfigError` that names file, line and key.
 
@@ -389,6 +308,31 @@ class AnalysisConfig(Section):
         """Names of the channels and mixtures."""
         return [channel_label(c) for c in self.channels]
 
+    @property
+    def sources(self):
+        """`DatasetsConfig` by instrument; one without a key goes by what it says, or ''."""
+        if isinstance(self.datasets, dict):
+            return dict(self.datasets)
+        return {self.datasets.instrument or "": self.datasets}
+
+    @property
+    def scenarios(self):
+        """`SimulationConfig` by name, with the defaults filled in."""
+        common = self.simulations.get(DEFAULTS)
+        given = {} if common is None else _given(common)
+        return {
+            name: SimulationConfig(**(given | _given(section)))
+            for name, section in self.simulations.items()
+            if name != DEFAULTS
+        }
+
+    @property
+    def expected_bands(self):
+        """`BandsConfig` that applies, also where the file does not say."""
+        if self.bands is not None:
+            return self.bands
+        return BandsConfig(method="toys" if NULL in self.scenarios else "none")
+
     def resolve(self, text, loc):
         """Absolute path of a file or folder named in the configuration.
 
@@ -408,3 +352,56 @@ class AnalysisConfig(Section):
 
         expanded = re.sub(r"\$\{(\w+)\}|\$(\w+)", expand, text)
         return self._folder / Path(expanded).expanduser()
+
+
+def _given(section):
+    """What a section says itself, by key."""
+    return {name: getattr(section, name) for name in section.model_fields_set}
+
+
+def _named(sections):
+    """Mapping whose keys are names of instruments."""
+    for name in sections:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
+            raise fail(f"a name may hold letters, digits and _ . + - only, got {name!r}", name)
+    return sections
+
+
+def check_references(config):
+    """Check that what sections name is there and of the same process."""
+    known = list(config.profiles)
+    named = [(("targets", "profile"), config.targets and config.targets.profile)]
+    named += [(("rosters", name, "profile"), t.profile) for name, t in config.rosters.items()]
+    simulations = config.simulations.items()
+    named += [(("simulations", name, "profile"), section.profile) for name, section in simulations]
+    for loc, name in named:
+        if name is not None and name not in known:
+            raise fail(f"no profile {name!r} in profiles ({', '.join(known) or 'empty'})", *loc)
+    strength = "sigmav" if config.process == "annihilation" else "tau"
+    for name, scenario in config.simulations.items():
+        if scenario.injected is not None and getattr(scenario.injected, strength) is None:
+            raise fail(
+                f"{config.process} needs the signal's {strength}", "simulations", name, "injected"
+            )
+        if name == DEFAULTS and scenario.injected is not None:
+            raise fail("a signal belongs to one simulation", "simulations", name, "injected")
+    scenarios = config.scenarios
+    bands = config.bands
+    if bands is not None and bands.method == "toys":
+        if bands.simulation not in scenarios:
+            raise fail(
+                f"bands from toys need the simulation {bands.simulation!r}; there are "
+                f"{', '.join(scenarios) or 'none'}. Add it, or take asimov", "bands"
+            )  # fmt: skip
+        if scenarios[bands.simulation].injected is not None:
+            raise fail("bands are about simulations without a signal", "bands", "simulation")
+    for i, channel in enumerate(config.plots.channels or ()):
+        if channel_label(channel) not in config.channel_labels:
+            raise fail(f"{channel_label(channel)} is not in channels", "plots", "channels", i)
+    for name, detail in config.plots.wanted().items():
+        for i, channel in enumerate(detail.channels or ()):
+            if channel_label(channel) not in config.channel_labels:
+                raise fail(
+                    f"{channel_label(channel)} is not in channels",
+                    "plots", "kinds", name, "channels", i,
+                )  # fmt: skip
