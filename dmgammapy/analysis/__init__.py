@@ -1,6 +1,27 @@
-"""Whole analyses from one configuration: `DMAnalysis` and `AnalysisConfig`."""
+"""Whole analyses from one configuration: `DMAnalysis` and `AnalysisConfig`.
 
-from .config import AnalysisConfig, ConfigError
-from .core import DMAnalysis
+Names are imported when they are used: a run that finds everything done needs none of them.
+"""
 
-__all__ = ["AnalysisConfig", "ConfigError", "DMAnalysis"]
+from importlib import import_module
+
+__all__ = ["AnalysisConfig", "AnalysisError", "ConfigError", "DMAnalysis", "Failure", "Results"]
+
+_HOMES = {
+    "AnalysisConfig": "config",
+    "AnalysisError": "_run",
+    "ConfigError": "config",
+    "DMAnalysis": "core",
+    "Failure": "_run",
+    "Results": "_lookup",
+}
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,58 +1,70 @@
 """Which targets an analysis uses, from which files, and why others are skipped."""
 
-import glob
 import re
-import unicodedata
-from pathlib import Path
 
 import numpy as np
 
-from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators.io import read_published_limits
 from dmgammapy.spectra import channel_label, read_spectra
 from dmgammapy.targets import Targets
 
-from ._yaml import ConfigError, nearest
+from ._yaml import ConfigError, format_loc, nearest
 
 __all__ = [
-    "DatasetFiles",
+    "check_overrides",
+    "is_path",
     "missing_jfactor",
     "named_targets",
-    "read_dataset",
     "read_published",
     "read_scan_spectra",
     "read_targets",
+    "spectra_source",
 ]
 
 
-def _is_path(text):
+def is_path(text):
     """Whether a text that may be a bundled name means a file."""
     return any(mark in text for mark in ("/", "\\", ".", "~", "$"))
 
 
-def read_targets(config):
-    """Targets of the configuration, with its J-factors, and those it leaves out.
+def read_targets(config, section, loc):
+    """Targets of a roster of the configuration, and those it leaves out.
+
+    Parameters
+    ----------
+    config : `~dmgammapy.analysis.AnalysisConfig`
+    section : `~dmgammapy.analysis.config.TargetsConfig`
+    loc : tuple of str
+        Where the section stands.
 
     Returns
     -------
-    targets : list of `~dmgammapy.targets.Target`
+    targets : list of (`~dmgammapy.targets.Target`, str or None)
+        With the profile that each is named with.
     skipped : dict
         Reason by target name.
     """
-    targets = _all_targets(config)
-    section = config.targets
-    selected = set(targets) if section.select is None else _matching(config, targets, "select")
-    excluded = _matching(config, targets, "exclude")
+    targets, profiles = _all_targets(config, section, loc)
+    where = Roster(config, section, loc)
+    selected = set(targets) if section.select is None else where.matching(targets, "select")
+    excluded = where.matching(targets, "exclude")
     kept, skipped = [], {}
     for target in targets:
         if target not in selected:
-            skipped[target.name] = "not in targets.select"
+            skipped[target.name] = f"not in {format_loc((*loc, 'select'))}"
         elif target in excluded:
-            skipped[target.name] = "in targets.exclude"
+            skipped[target.name] = f"in {format_loc((*loc, 'exclude'))}"
         else:
             kept.append(target)
-    _check_unique(config, kept)
+    where.check_unique(kept)
     names = [target.name for target in kept]
+    # of several versions of a target only the used one counts
+    skipped = {name: why for name, why in skipped.items() if name not in names}
+    return [(_with_override(config, t), profiles.get(t.key)) for t in kept], skipped
+
+
+def check_overrides(config, names):
+    """Check that every target under ``jfactor.targets`` is one that is used."""
     for name in config.jfactor.targets:
         if name not in names:
             hint = nearest(name, names)
@@ -60,56 +72,88 @@ def read_targets(config):
             raise config.error(
                 ("jfactor", "targets", name), f"no target {name!r} is used{suggestion}"
             )
-    # of several versions of a target only the used one counts
-    skipped = {name: why for name, why in skipped.items() if name not in names}
-    return [_with_override(config, target) for target in kept], skipped
 
 
-def _matching(config, targets, key):
-    """Targets that the patterns of ``targets.select`` or ``targets.exclude`` fit."""
-    found = set()
-    for i, pattern in enumerate(getattr(config.targets, key)):
-        try:
-            found.update(targets.select(pattern))
-        except ValueError as error:
-            raise config.error(("targets", key, i), str(error)) from None
-    return found
+class Roster:
+    """A section of targets, with the place where it stands for errors."""
+
+    def __init__(self, config, section, loc):
+        self.config, self.section, self.loc = config, section, loc
+
+    def error(self, key, message):
+        return self.config.error((*self.loc, *key), message)
+
+    def matching(self, targets, key):
+        """Targets that the patterns of ``select`` or ``exclude`` fit."""
+        found = set()
+        for i, pattern in enumerate(getattr(self.section, key)):
+            name, _, profile = pattern.partition(":")
+            version = self.config.profiles.get(profile)
+            if version is not None and version.version is not None:
+                pattern = f"{name}:{version.version}"
+            try:
+                found.update(targets.select(pattern))
+            except ValueError as error:
+                raise self.error((key, i), str(error)) from None
+        return found
+
+    def check_unique(self, targets):
+        keys = {}
+        for target in targets:
+            keys.setdefault(target.name, []).append(target.key)
+        for name, versions in keys.items():
+            if len(versions) > 1:
+                raise self.error(
+                    (),
+                    f"{name} is there in several versions ({', '.join(versions)}), and would be "
+                    f"counted that often; choose one with {format_loc((*self.loc, 'select'))}",
+                )
 
 
-def _check_unique(config, targets):
-    keys = {}
-    for target in targets:
-        keys.setdefault(target.name, []).append(target.key)
-    for name, versions in keys.items():
-        if len(versions) > 1:
-            raise config.error(
-                ("targets",),
-                f"{name} is there in several versions ({', '.join(versions)}), and would be "
-                "counted that often; choose one with targets.select",
-            )
-
-
-def _all_targets(config):
-    section = config.targets
+def _all_targets(config, section, loc):
+    """Targets of a section, and the profile by key of those that are named with one."""
     key = "names" if section.names is not None else "file" if section.file else "roster"
-    loc = ("targets", key)
+    loc = (*loc, key)
+    profiles = config.profiles
     try:
         if key == "names":
-            return Targets.from_names(section.names)
-        if key == "roster" and not _is_path(section.roster):
-            return Targets.read_roster(section.roster)
-        path = config.resolve(section.file or section.roster, loc)
-        if not path.is_file():
-            raise config.error(
-                loc, f"no file {path}; bundled rosters are {', '.join(Targets.rosters())}"
-            )
-        return Targets.read(path, roster=section.roster if section.file else None)
+            targets, named = _named(section.names, profiles)
+        elif key == "roster" and not is_path(section.roster):
+            targets, named = Targets.read_roster(section.roster), {}
+        else:
+            path = config.resolve(section.file or section.roster, loc)
+            if not path.is_file():
+                raise config.error(
+                    loc, f"no file {path}; bundled rosters are {', '.join(Targets.rosters())}"
+                )
+            roster = section.roster if section.file else None
+            aliases = {p.version: name for name, p in profiles.items() if p.version is not None}
+            targets, named = Targets.read(path, roster=roster, aliases=aliases), {}
+        if section.profile is not None:
+            version = profiles[section.profile].version
+            if version is not None:
+                targets = Targets.from_names([f"{t.name}:{version}" for t in targets])
+            named = {target.key: section.profile for target in targets}
+        return targets, named
     except ConfigError:
         raise
     except (ValueError, OSError) as error:
         hint = nearest(section.roster, Targets.rosters()) if key == "roster" else None
         suggestion = f" Did you mean {hint!r}?" if hint else ""
         raise config.error(loc, f"{_text(error)}{suggestion}") from error
+
+
+def _named(names, profiles):
+    """Bundled targets of names with a version or a profile."""
+    full, named = [], []
+    for text in names:
+        name, _, suffix = text.partition(":")
+        profile = profiles.get(suffix)
+        version = suffix if profile is None else profile.version
+        full.append(f"{name}:{version}" if version else name)
+        named.append(None if profile is None else suffix)
+    targets = Targets.from_names(full)
+    return targets, {t.key: p for t, p in zip(targets, named, strict=True) if p is not None}
 
 
 def _text(error):
@@ -137,15 +181,14 @@ def _with_override(config, target):
     return target.copy(**given)
 
 
-def named_targets(config):
+def named_targets(config, section):
     """Names of the targets that the configuration itself names, not just their roster."""
-    section = config.targets
     listed = [*(section.names or ()), *(section.select or ())]
     names = {text.partition(":")[0] for text in listed if not re.search(r"[*?\[]", text)}
     return names | set(config.jfactor.targets)
 
 
-def missing_jfactor(target, process, method):
+def missing_jfactor(target, process, needs_width):
     """Why a target can't be used, or None."""
     value, width = _factor_keys(process)
     if not target.has_jfactor(process):
@@ -155,10 +198,10 @@ def missing_jfactor(target, process, method):
             f"no {value} in {_source(target)}; {choose}give it under jfactor.targets.{target.name}"
         )
     err = getattr(target, width)
-    if method != "fixed" and (err is None or not np.all(np.isfinite(err))):
+    if needs_width and (err is None or not np.all(np.isfinite(err))):
         return (
-            f"no {width} in {_source(target)}, which method: {method} needs; give it under "
-            f"jfactor.targets.{target.name}, or choose method: fixed"
+            f"no {width} in {_source(target)}, which all J treatments but fixed need; give it "
+            f"under jfactor.targets.{target.name}, or choose method: fixed"
         )
     return None
 
@@ -175,74 +218,17 @@ def _source(target):
     return target.version or target.reference or "its table"
 
 
-class DatasetFiles:
-    """Files that a path pattern with ``{target}`` leads to.
-
-    Parameters
-    ----------
-    pattern : str or `~pathlib.Path`
-        Absolute, with ``{target}``.
-    """
-
-    def __init__(self, pattern):
-        self.pattern = str(pattern)
-
-    def path(self, name):
-        """File of a target, which may not exist."""
-        return Path(self.pattern.replace("{target}", name))
-
-    def unused(self, names):
-        """Files that fit the pattern but belong to none of ``names``, as {path: name}."""
-        pieces = self.pattern.split("{target}")
-        expression = re.escape(pieces[0]) + r"(?P<target>[^/\\]+)"
-        expression += "(?P=target)".join(re.escape(piece) for piece in pieces[1:])
-        found = {}
-        for text in sorted(glob.glob("*".join(glob.escape(piece) for piece in pieces))):
-            match = re.fullmatch(expression, text)
-            if match and match["target"] not in names:
-                found[Path(text)] = match["target"]
-        return found
-
-
-def read_dataset(config, target, path, names, spectra):
-    """Read the likelihood of a target and put its model on it.
-
-    Parameters
-    ----------
-    config : `~dmgammapy.analysis.AnalysisConfig`
-    target : `~dmgammapy.targets.Target`
-    path : `~pathlib.Path`
-    names : list of str
-        All targets of the roster: a file that says it is of another one is refused.
-    spectra : `~dmgammapy.spectra.Spectra`
-
-    Returns
-    -------
-    dataset : `~dmgammapy.datasets.SEDLikelihoodDataset`
-    """
-    dataset = SEDLikelihoodDataset.read(
-        path,
-        format=config.datasets.format,
-        norm_type=config.norm_type,
-        interpolation=config.interpolation,
-        instrument=config.datasets.instrument,
-    )
-    said = [name for name in names if _letters(name) == _letters(dataset.name)]
-    if said and target.name not in said:
-        raise ValueError(f"{path}: the file says that it is of {said[0]}, not of {target.name}.")
-    dataset.models = target.to_models(
-        mass=config.mass_grid[-1],
-        channel=config.channels[0],
-        process=config.process,
-        spectra=spectra,
-    )
-    return dataset
-
-
-def _letters(name):
-    """Letters and digits of a name: "Ursa Major II" is ursa_major_II."""
-    plain = unicodedata.normalize("NFKD", name).lower()
-    return re.sub("[^a-z0-9]", "", plain)
+def spectra_source(config):
+    """What `read_spectra` takes, with absolute paths."""
+    source = config.spectra
+    if isinstance(source, dict) and "path" in source:
+        return source | {"path": str(config.resolve(source["path"], ("spectra", "path")))}
+    if isinstance(source, str) and is_path(source):
+        source = config.resolve(source, ("spectra",))
+        if not source.is_file():
+            raise config.error(("spectra",), f"no file {source}")
+        return {"path": str(source)}
+    return source
 
 
 def read_scan_spectra(config):
@@ -252,16 +238,11 @@ def read_scan_spectra(config):
     -------
     spectra : `~dmgammapy.spectra.Spectra`
     """
-    source = config.spectra
-    if isinstance(source, dict) and "path" in source:
-        source = source | {"path": str(config.resolve(source["path"], ("spectra", "path")))}
-    elif isinstance(source, str) and _is_path(source):
-        source = config.resolve(source, ("spectra",))
-        if not source.is_file():
-            raise config.error(("spectra",), f"no file {source}")
     try:
-        spectra = read_spectra(source)
+        spectra = read_spectra(spectra_source(config))
     except (ValueError, OSError, KeyError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise config.error(("spectra",), _text(error)) from error
     masses = config.mass_grid
     low, high = spectra.mass_range(config.process)
@@ -287,7 +268,7 @@ def read_published(config):
 
     Returns
     -------
-    published : dict of list of `~astropy.table.QTable`
+    published : dict of list of (`~pathlib.Path`, `~astropy.table.QTable`)
         By channel of the analysis.
 
     Raises
@@ -314,5 +295,5 @@ def read_published(config):
             raise config.error(
                 loc, f"{path} is about the channel {channel}, which is not in channels"
             )
-        tables.setdefault(channel, []).append(table)
+        tables.setdefault(channel, []).append((path, table))
     return tables

@@ -1,8 +1,6 @@
 """The one-page summary of an analysis as text."""
 
-import os
-from pathlib import Path
-
+import astropy.units as u
 import numpy as np
 
 from dmgammapy import __version__
@@ -28,26 +26,33 @@ LEGEND = {
 }
 
 
-def write_summary(analysis):
+def write_summary(params, outputs, targets):
     """Text of the summary.
 
     Parameters
     ----------
-    analysis : `~dmgammapy.analysis.DMAnalysis`
-        After its steps have run.
+    params : dict
+        Of the report's task.
+    outputs : `~dmgammapy.analysis._report_steps.Outputs`
+    targets : `~astropy.table.Table`
+        See `~dmgammapy.analysis._report_steps.table_of_targets`.
 
     Returns
     -------
     text : str
     """
-    parts = [
-        _head(analysis),
-        _limits(analysis),
-        _used(analysis),
-        _skipped(analysis),
-        _unused(analysis),
-        _notes(analysis),
-        _tail(analysis),
+    parts = [_head(params, targets)]
+    for roster in params["rosters"]:
+        for method in params["jfactors"]:
+            stack = outputs.castro(f"stacks/{roster}/{method}.fits")
+            parts.append(_limits(params, roster, method, stack))
+    parts += [
+        _used(params, targets),
+        _skipped(targets),
+        _unused(params),
+        _notes(params, outputs),
+        _failures(params),
+        _tail(params),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -58,31 +63,39 @@ def _mass(mass):
     return f"{text} GeV"
 
 
-def _head(analysis):
-    config, combined = analysis.config, analysis.combined
-    masses = combined.masses
-    path = config.path
+def _head(params, targets):
     treatment = {
         "profile": "profiled",
         "marginal": "marginalised",
         "fixed": "fixed at the observed value",
-    }[config.jfactor.method]
-    factor = "J" if config.process == "annihilation" else "D"
-    instruments = sorted({c.meta.instrument or "unknown instrument" for c in analysis.castros})
-    n_all = len(analysis.targets) + len(analysis.skipped)
+    }
+    factor = "J" if params["process"] == "annihilation" else "D"
+    used = targets[targets["used"]]
+    instruments = {name for text in used["instruments"] for name in text.split(", ") if name}
+    masses = params["masses"] * u.GeV
     rows = [
-        ("targets", f"{len(analysis.targets)} of {n_all} used ({', '.join(instruments)})"),
-        ("spectra", f"{analysis.spectra.name}, {config.process}"),
-        ("channels", ", ".join(combined.channels)),
+        ("targets", f"{len(used)} of {len(targets)} used ({', '.join(sorted(instruments))})"),
+        ("spectra", f"{params['spectra']}, {params['process']}"),
+        ("channels", ", ".join(params["channels"])),
         ("masses", f"{len(masses)} from {_mass(masses[0])} to {_mass(masses[-1])}"),
-        (f"{factor}-factors", treatment),
+        (f"{factor}-factors", ", ".join(treatment[name] for name in params["jfactors"])),
     ]
-    title = f"dmgammapy {__version__}" + (f": {path}" if path else "")
+    if len(params["rosters"]) > 1:
+        names = [f"{name} ({len(labels)})" for name, labels in params["rosters"].items()]
+        rows.insert(1, ("rosters", ", ".join(names)))
+    name = params["config_name"]
+    title = f"dmgammapy {__version__}" + (f": {name}" if name else "")
     return "\n".join([title, *(f"  {name:<10} {text}" for name, text in rows)])
 
 
-def _limits(analysis):
-    combined = analysis.combined
+def _limits(params, roster, method, combined):
+    name = "Combined"
+    if len(params["rosters"]) > 1:
+        name = f"Roster {roster}:"
+    if len(params["jfactors"]) > 1:
+        name += f" {'J' if params['process'] == 'annihilation' else 'D'} {method},"
+    if combined is None:
+        return f"{name} no result, see the failed tasks"
     decay = combined.process == "decay"
     values = (combined.tau_ll if decay else combined.sigmav_ul).quantity[..., 0, 0].value
     status = combined["status"].data[..., 0, 0]
@@ -90,7 +103,7 @@ def _limits(analysis):
     n_mass = len(combined.masses)
     shown = np.unique(np.round(np.linspace(0, n_mass - 1, min(n_mass, MAX_ROWS))).astype(int))
     width = [max(11, len(c) + 1) for c in combined.channels]
-    lines = [f"Combined {combined.meta.cl * 100:g} % {what}"]
+    lines = [f"{name} {combined.meta.cl * 100:g} % {what}"]
     lines.append(
         f"  {'mass':>10}  "
         + "".join(f"{c:>{w}}" for c, w in zip(combined.channels, width, strict=True)).rstrip()
@@ -131,78 +144,74 @@ def _highest_ts(combined):
     return f"highest TS: {ts:.2f} ({channel}, {_mass(mass)}; local)"
 
 
-def _width_text(err):
-    if err is None or not np.all(np.isfinite(err)):
-        return "none"
-    values = np.atleast_1d(err)
-    if len(values) == 1 or values[0] == values[1]:
-        return f"{values[0]:.2f}"
-    return f"-{values[0]:.2f} +{values[1]:.2f}"
-
-
-def _folder_of(paths):
-    """Folder that holds all of these files."""
-    return Path(os.path.commonpath([Path(path).parent for path in paths]))
-
-
-def _used(analysis):
-    kind = "jfactor" if analysis.config.process == "annihilation" else "dfactor"
-    letter = kind[0].upper()
-    folder = _folder_of(analysis.files.values())
-    rows = [("target", f"log10 {letter}", "+-", "TS max", "file")]
-    for target, castro in zip(analysis.targets, analysis.castros, strict=True):
-        peak = _peak(castro)
+def _used(params, targets):
+    kind = "jfactor" if params["process"] == "annihilation" else "dfactor"
+    used = targets[targets["used"]]
+    rows = [("target", f"log10 {kind[0].upper()}", "+-", "TS max", "file")]
+    for row in used:
+        peak = row["ts_max"]
         rows.append(
             (
-                target.name,
-                f"{getattr(target, f'log10_{kind}'):.2f}",
-                _width_text(getattr(target, f"log10_{kind}_err")),
-                "-" if peak is None else f"{peak[0]:.2f}",
-                str(analysis.files[target.name].relative_to(folder)),
+                row["label"],
+                f"{row[f'log10_{kind}']:.2f}",
+                row[f"log10_{kind}_err"],
+                f"{peak:.2f}" if np.isfinite(peak) else "-",
+                row["files"],
             )
         )
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
-    lines = [f"Targets used ({len(analysis.targets)}), files in {folder}"]
+    lines = [f"Targets used ({len(used)})"]
     for row in rows:
         cells = [f"{row[0]:<{widths[0]}}", *(f"{row[k]:>{widths[k]}}" for k in (1, 2, 3)), row[4]]
         lines.append("  " + "  ".join(cells))
     return "\n".join(lines)
 
 
-def _skipped(analysis):
-    lines = [f"Targets skipped ({len(analysis.skipped)})"]
-    for name, reason in analysis.skipped.items():
-        lines.append(f"  {name}: " + reason.replace("\n", "\n    "))
+def _skipped(targets):
+    skipped = targets[~targets["used"]]
+    lines = [f"Targets skipped ({len(skipped)})"]
+    for row in skipped:
+        lines.append(f"  {row['label']}: " + row["reason"].replace("\n", "\n    "))
     return "\n".join(lines)
 
 
-def _unused(analysis):
-    if not analysis.unused_files:
+def _unused(params):
+    unused = params["unused_files"]
+    if not unused:
         return ""
-    lines = [f"Files of no target in the roster ({len(analysis.unused_files)})"]
-    lines += [f"  {path} ({name})" for path, name in analysis.unused_files.items()]
+    lines = [f"Files of no target in the roster ({len(unused)})"]
+    lines += [f"  {path} ({name})" for path, name in unused.items()]
     return "\n".join(lines)
 
 
-def _notes(analysis):
-    """Notes of the conversions; equal ones of several targets only once."""
+def _notes(params, outputs):
+    """Notes of the plan and of the conversions; equal ones of several targets only once."""
     groups = {}
-    for castro in analysis.castros:
-        for note in castro.meta.notes:
+    members = [member for found in params["members"] for member in found]
+    for member in members:
+        castro = outputs.castro(f"{member['task']}.fits")
+        for note in castro.meta.notes if castro is not None else ():
             name, _, text = note.partition(": ")
-            groups.setdefault(text, []).append(name)
-    if not groups:
-        return ""
-    lines = ["Notes"]
+            groups.setdefault(text or name, []).append(name)
+    lines = [f"  {note}" for note in params["notes"]]
     for text, names in groups.items():
-        who = "all targets" if len(names) == len(analysis.castros) else ", ".join(names)
+        who = "all targets" if len(names) == len(members) else ", ".join(dict.fromkeys(names))
         lines.append(f"  {who}: {text}")
+    return "\n".join(["Notes", *lines]) if lines else ""
+
+
+def _failures(params):
+    if not params["failures"]:
+        return ""
+    lines = [f"Failed tasks ({len(params['failures'])})"]
+    for failure in params["failures"]:
+        lines.append(f"  {failure['task']}: " + failure["error"].replace("\n", "\n    "))
+        lines.append(f"    repeat it: {failure['command']}")
     return "\n".join(lines)
 
 
-def _tail(analysis):
+def _tail(params):
     what = "likelihoods, limits.ecsv, summary.txt"
-    if analysis.config.plots.enabled:
-        what += ", plots/"
-    time = "" if analysis.seconds is None else f"; {analysis.seconds:.1f} s"
-    return f"Results in {analysis.output} ({what}){time}"
+    what += ", plots/" if params["plots"] else ""
+    what += ", report.html" if params["report"] else ""
+    return f"Results: {what}"

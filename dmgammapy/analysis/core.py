@@ -1,43 +1,46 @@
-"""From a configuration to limits, files and figures: `DMAnalysis`."""
+"""From a configuration to limits, bands, figures and a report: `DMAnalysis`."""
 
+import json
 import logging
+import os
+import re
+import shlex
 import time
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from astropy.table import vstack
+from astropy.table import Table
 
-from dmgammapy import __version__
-from dmgammapy.estimators import CastroEstimator, StackedDMLikelihood
-from dmgammapy.utils import atomic_path
+from dmgammapy.estimators import StackedDMLikelihood
 
-from ._figures import write_figures
-from ._inputs import (
-    DatasetFiles,
-    missing_jfactor,
-    named_targets,
-    read_dataset,
-    read_published,
-    read_scan_spectra,
-    read_targets,
-)
-from ._results import ResultsFolder
-from ._summary import write_summary
+from ._data import stack_options
+from ._lookup import Results
+from ._plan import Plan, parents_first
+from ._report_tasks import report_task
+from ._run import AnalysisError, Runner
+from ._tasks import STEPS, digest
+from ._yaml import nearest
 from .config import AnalysisConfig
+from .execution import Executor
+from .store import ResultsStore, hash_file, make_fingerprint
 
 __all__ = ["DMAnalysis"]
 
 log = logging.getLogger(__name__)
 
 DEFAULT_OUTPUT = "results"
-GO_ON = "To go on without such targets set execution: {on_error: skip}."
+STATES = ("done", "running", "failed", "stale", "missing")
 
 
 class DMAnalysis:
-    """Limits from the likelihoods of many targets.
+    """A whole analysis: what one configuration describes, in steps that are resumed.
 
-    `run` does all steps: `read_targets`, `read_datasets`, `estimate`, `combine` and `write`. No
-    target is dropped silently: each is in `targets` or, with the reason, in `skipped`.
+    The steps are tasks that depend on each other (`STEPS`). `run` does those whose results don't
+    hold: a result is reused only if the hash of all that it depends on (input files,
+    configuration, results before it, program) is as it was. No target is dropped silently: each is
+    in ``targets`` or, with the reason, in ``skipped``.
 
     Parameters
     ----------
@@ -49,36 +52,29 @@ class DMAnalysis:
 
     Attributes
     ----------
-    targets : list of `~dmgammapy.targets.Target`
-        Targets that are used.
-    skipped : dict
-        Reason by name of every target that is not.
-    unused_files : dict
-        Name by path of files that fit the pattern but belong to no target of the roster.
-    files : dict
-        File by name of each target that is used.
-    datasets : list of `~dmgammapy.datasets.SEDLikelihoodDataset`
-    castros : list of `~dmgammapy.estimators.CastroMaps`
-        One per target, its J-factor not yet treated.
-    stack : `~dmgammapy.estimators.StackedDMLikelihood`
-    combined : `~dmgammapy.estimators.CastroMaps`
+    failures : list of `~dmgammapy.analysis.Failure`
+        Of the last `run`.
+    computed : list of str
+        Tasks that the last `run` did.
     seconds : float
         Time that the last `run` took.
 
     Examples
     --------
-    The bundled example, without writing anything:
+    The bundled example, two of its steps:
 
+    >>> import tempfile
     >>> from dmgammapy.analysis import DMAnalysis
     >>> from dmgammapy.analysis.example import EXAMPLE_FOLDER
-    >>> analysis = DMAnalysis.read(EXAMPLE_FOLDER / "config.yaml")
-    >>> for step in (analysis.read_targets, analysis.read_datasets, analysis.estimate):
-    ...     step()
-    >>> analysis.combine()
-    >>> len(analysis.targets), analysis.skipped
-    (15, {})
-    >>> analysis.combined.sigmav_ul.quantity.shape
-    (2, 24, 1, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     analysis = DMAnalysis.read(EXAMPLE_FOLDER / "config.yaml", output=folder)
+    ...     combined = analysis.run(steps=["stack"])
+    ...     again = analysis.run(steps=["stack"])
+    ...     limits = analysis.results["stack", "b"].sigmav_ul
+    >>> len(analysis.targets), analysis.skipped, limits.data.shape
+    (15, {}, (1, 24, 1, 1))
+    >>> len(analysis.computed)  # nothing had changed the second time
+    0
     """
 
     def __init__(self, config, output=None, n_jobs=None):
@@ -94,10 +90,9 @@ class DMAnalysis:
         self.config = config
         self.n_jobs = config.execution.n_jobs if n_jobs is None else n_jobs
         self.output = self._output(output)
-        self.targets, self.skipped, self.unused_files, self.files = [], {}, {}, {}
-        self.datasets, self.castros = [], []
-        self.stack = self.combined = self.seconds = None
-        self._contributions = self._target_maps = None
+        self.store = ResultsStore(self.output)
+        self.failures, self.computed = [], []
+        self.seconds = None
 
     @classmethod
     def read(cls, path, **kwargs):
@@ -120,227 +115,315 @@ class DMAnalysis:
         if output is not None:
             return Path(output).expanduser().resolve()
         if self.config.output is not None:
-            return self.config.resolve(self.config.output, ("output",))
+            return self.config.resolve(self.config.output, ("output",)).resolve()
         return Path(DEFAULT_OUTPUT).resolve()
 
-    @cached_property
-    def spectra(self):
-        """Photon yields; they hold all channels and masses of the configuration."""
-        return read_scan_spectra(self.config)
+    # ---- what there is to do -----------------------------------------------------------------
 
     @cached_property
-    def published(self):
-        """Published limits to draw, lists of tables by channel."""
-        return read_published(self.config)
+    def pipeline(self):
+        """All tasks, as `Plan`; it looks at rosters, spectra and which files are there.
 
-    # ---- steps -------------------------------------------------------------------------------
+        Raises
+        ------
+        ConfigError
+            If the configuration does not fit them.
+        """
+        return Plan(self.config)
 
-    def run(self, overwrite=False):
-        """Run all steps and write the results.
+    def refresh(self):
+        """Look again at rosters and files, which may have changed."""
+        self.__dict__.pop("pipeline", None)
+        self.__dict__.pop("results", None)
+
+    def _wanted(self, steps, tasks):
+        """Ids of the tasks that are asked for, or None for all."""
+        if steps is None and tasks is None:
+            return None
+        known = self.pipeline.tasks
+        found = []
+        for step in [steps] if isinstance(steps, str) else steps or ():
+            if step not in STEPS:
+                hint = nearest(step, STEPS)
+                suggestion = f" Did you mean {hint!r}?" if hint else ""
+                raise ValueError(f"no step {step!r}; steps are {', '.join(STEPS)}.{suggestion}")
+            found += [id for id, task in known.items() if task.step == step]
+        for pattern in [tasks] if isinstance(tasks, str) else tasks or ():
+            fits = [id for id in known if fnmatchcase(id, pattern)]
+            if not fits and pattern != "report":
+                hint = nearest(pattern, known)
+                suggestion = f" Did you mean {hint!r}?" if hint else ""
+                raise ValueError(f"no task {pattern!r}; plan() lists them.{suggestion}")
+            found += fits
+        return list(dict.fromkeys(found))
+
+    @property
+    def _command(self):
+        path = self.config.path
+        name = "CONFIG" if path is None else os.path.relpath(path)
+        return f"dmgammapy run {shlex.quote(str(name))} --output {shlex.quote(str(self.output))}"
+
+    def _look(self, wanted=None):
+        """`Runner` that has looked at all tasks without doing any."""
+        runner = Runner(self.pipeline.tasks, self.store, command=self._command)
+        for level in parents_first(self.pipeline.tasks, wanted):
+            for task in level:
+                runner.look(task)
+        return runner
+
+    def plan(self, steps=None, tasks=None):
+        """What `run` would do.
 
         Parameters
         ----------
-        overwrite : bool
-            Replace the results of an earlier run. Default is False.
+        steps, tasks : list of str, optional
+            As for `run`.
 
         Returns
         -------
-        combined : `~dmgammapy.estimators.CastroMaps`
-
-        Raises
-        ------
-        FileExistsError
-            If the output folder holds something and ``overwrite`` is False.
-        ConfigError
-            If the configuration does not fit the rosters or spectra.
-        ValueError
-            If no target can be used, or a file can't be.
+        table : `~astropy.table.Table`
+            Columns task, step, state and reason, in the order in which they run.
         """
-        start = time.perf_counter()
-        ResultsFolder(self.output, overwrite).check()
-        # what is wrong in the configuration shall show before anything takes time
-        _ = self.spectra, self.published
-        self.read_targets()
-        self.read_datasets()
-        self.estimate()
-        self.combine()
-        self.write(overwrite=overwrite, start=start)
-        self.seconds = time.perf_counter() - start
-        return self.combined
+        wanted = self._wanted(steps, tasks)
+        runner = self._look(wanted)
+        rows = [
+            (id, self.pipeline.tasks[id].step, state, runner.reasons[id])
+            for id, state in runner.states.items()
+        ]
+        return Table(rows=rows or None, names=["task", "step", "state", "reason"], dtype=[str] * 4)
 
-    def read_targets(self):
-        """Choose targets and find their files; fills ``targets``, ``skipped``, ``files``.
+    def status(self):
+        """How far the results are.
 
-        Raises
-        ------
-        ConfigError
-            If no target can be used, or one that the configuration names has no file or no J
-            (unless ``execution: {on_error: skip}``).
+        Returns
+        -------
+        table : `~astropy.table.Table`
+            One row per step, with the number of tasks and how many of them are done, running (if
+            another process works on them), failed, stale (something they depend on has changed,
+            or the result is damaged) and missing.
         """
-        config = self.config
-        chosen, self.skipped = read_targets(config)
-        self._names = [t.name for t in chosen] + list(self.skipped)
-        pattern = DatasetFiles(config.resolve(config.datasets.path, ("datasets", "path")))
-        self.unused_files = pattern.unused(self._names)
-        self.targets, self.files = [], {}
-        named = named_targets(config)
-        missing = {}
-        for target in chosen:
-            path = pattern.path(target.name)
-            reason = missing_jfactor(target, config.process, config.jfactor.method)
-            if not path.is_file():
-                reason = f"no file {path}"
-            if reason:
-                missing[target.name] = self.skipped[target.name] = reason
-            else:
-                self.targets.append(target)
-                self.files[target.name] = path
-        self._require_targets()
-        reasons = [f"target {name}: {why}" for name, why in missing.items() if name in named]
-        if reasons and config.execution.on_error == "stop":
-            raise config.error(("targets",), "\n".join([*reasons, GO_ON]))
-        for name, why in missing.items():
-            log.warning("target %s is skipped: %s", name, why)
+        self.refresh()
+        runner = self._look()
+        running = self.store.running() if self.store.is_locked() else set()
+        rows = []
+        for step in STEPS:
+            ids = [id for id, task in self.pipeline.tasks.items() if task.step == step]
+            if not ids:
+                continue
+            counts = dict.fromkeys(STATES, 0)
+            for id in ids:
+                state = runner.states[id]
+                if state != "done" and id in running:
+                    state = "running"
+                counts[{"damaged": "stale", "blocked": "missing"}.get(state, state)] += 1
+            rows.append((step, len(ids), *counts.values()))
+        return Table(rows=rows, names=["step", "tasks", *STATES])
 
-    def _require_targets(self):
-        if not self.targets:
-            reasons = "\n".join(f"- {name}: {why}" for name, why in self.skipped.items())
-            raise self.config.error(
-                ("datasets", "path"), f"none of {len(self.skipped)} targets can be used:\n{reasons}"
-            )
+    # ---- doing it ----------------------------------------------------------------------------
 
-    def read_datasets(self):
-        """Read the likelihoods; fills ``datasets``."""
-        self.datasets, read = [], []
-        spectra = self.spectra  # whose errors are about no target
-        for target in self.targets:
-            path = self.files[target.name]
-            try:
-                dataset = read_dataset(self.config, target, path, self._names, spectra)
-            except (ValueError, OSError, KeyError) as error:
-                if self.config.execution.on_error == "stop":
-                    raise ValueError(f"target {target.name}: {error}\n{GO_ON}") from error
-                log.warning("target %s is skipped: %s", target.name, error)
-                self.skipped[target.name] = str(error)
-                del self.files[target.name]
-            else:
-                self.datasets.append(dataset)
-                read.append(target)
-        self.targets = read
-        self._require_targets()
-
-    def estimate(self):
-        """Convert the likelihoods; fills ``castros``."""
-        config = self.config
-        estimator = CastroEstimator(
-            masses=config.mass_grid,
-            channels=config.channels,
-            spectra=self.spectra,
-            process=config.process,
-            norm_type=config.norm_type,
-            cl=config.limits.cl,
-            n_jobs=self.n_jobs,
-        )
-        self.castros = estimator.run(self.datasets)
-        for target, castro in zip(self.targets, self.castros, strict=True):
-            castro.meta.origin = str(self.files[target.name])
-
-    def combine(self):
-        """Stack the targets; fills ``stack`` and ``combined``."""
-        self.stack = StackedDMLikelihood(
-            self.castros, method=self.config.jfactor.method, cl=self.config.limits.cl
-        )
-        self.combined = self.stack.run()
-        self._contributions = self._target_maps = None
-
-    def write(self, overwrite=False, start=None):
-        """Write everything to ``output``: all files, or none if one fails.
+    def run(self, steps=None, tasks=None, overwrite=False, show_progress=None):
+        """Do what is not done, or no longer holds, and write the results.
 
         Parameters
         ----------
+        steps : list of str, optional
+            Only these steps and what they depend on, see `STEPS`. Default is all.
+        tasks : list of str, optional
+            Only these tasks, by id or pattern such as "stack/*", and what they depend on.
         overwrite : bool
-            Replace the results of an earlier run. Default is False.
-        start : float, optional
-            `time.perf_counter` at the start, for the time that the summary tells.
+            Use a folder that holds results of another configuration, and replace them. Default is
+            False.
+        show_progress : bool or None
+            Show progress bars; None shows one for many tasks on a terminal.
+
+        Returns
+        -------
+        combined : `~dmgammapy.estimators.CastroMaps` or None
+            Stack of the first roster, J treated in the first way; None if it was not asked for.
+
+        Raises
+        ------
+        AnalysisError
+            If tasks failed; all that don't depend on them are done before.
+        ConfigError
+            If the configuration does not fit the rosters, files or spectra.
+        FileExistsError
+            If the folder holds something else and ``overwrite`` is False.
+        StoreLockedError
+            If another process works in the folder.
         """
-        manifest = {
-            "creator": f"dmgammapy {__version__}",
-            "config": self.config.model_dump(mode="json"),
-            "config_file": None if self.config.path is None else str(self.config.path),
-            "targets": {name: str(path) for name, path in self.files.items()},
-            "skipped": self.skipped,
+        began, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+        self.store.check_output(overwrite, self._identity)
+        self.refresh()
+        # what is wrong in the configuration shall show before anything takes time
+        plan, everything = self.pipeline, steps is None and tasks is None
+        wanted = self._wanted(steps, tasks)
+        execution = self.config.execution
+        with self.store.lock(self._identity):
+            with Executor(
+                n_jobs=self.n_jobs,
+                backend=execution.backend,
+                cluster=execution.cluster if execution.backend == "dask" else None,
+                workers=execution.workers,
+                options=execution.options,
+            ) as executor:
+                runner = Runner(dict(plan.tasks), self.store, executor, self._command)
+                runner.run(wanted, show_progress)
+                asked = (*([steps] if isinstance(steps, str) else steps or ()), *(tasks or ()))
+                if everything or "report" in asked:
+                    runner.run_last(report_task(plan, runner, self._command))
+            if everything and not runner.failures:
+                self.store.prune(runner.tasks)
+            self.failures, self.computed = list(runner.failures.values()), runner.computed
+            self.seconds = time.perf_counter() - start
+            self._write_manifest(began, everything)
+        if self.failures:
+            raise AnalysisError(self.failures)
+        return self._combined_or_none()
+
+    @property
+    def _identity(self):
+        """What tells this configuration's folder from another's."""
+        if self.config.path is not None:
+            return str(self.config.path.resolve())
+        return f"dict {digest(self._config_dict)}"
+
+    @property
+    def _config_dict(self):
+        return self.config.model_dump(mode="json", exclude_unset=True)
+
+    def _write_manifest(self, began, everything):
+        plan = self.pipeline
+        files = {path for task in plan.tasks.values() for path in task.files.values()}
+        seeds = {name: section.seed for name, section in self.config.scenarios.items()}
+        info = {
+            "config": self._config_dict,
+            "config_file": None if self.config.path is None else str(self.config.path.resolve()),
+            "start": began,
+            "end": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": self.seconds,
+            "seeds": seeds,
+            "inputs": {path: hash_file(path) for path in sorted(files) if Path(path).is_file()},
+            "targets": {
+                label: {name: str(path) for name, path in member.files.items()}
+                for label, member in plan.members.all.items()
+            },
+            "skipped": plan.members.skipped,
+            "complete": everything and not self.failures,
         }
-        with ResultsFolder(self.output, overwrite).stage(manifest) as folder:
-            for castro in self.castros:
-                castro.write(folder / f"castro_{castro.meta.target}.fits")
-            self.combined.write(folder / "combined.fits")
-            with atomic_path(folder / "limits.ecsv") as path:
-                self.limits.write(path, format="ascii.ecsv")
-            if self.config.plots.enabled:
-                (folder / "plots").mkdir()
-                write_figures(self, folder / "plots")
-            self.seconds = None if start is None else time.perf_counter() - start
-            with atomic_path(folder / "summary.txt") as path:
-                path.write_text(self.summary, encoding="utf-8")
+        if self.config.path is not None:
+            info["fingerprint"] = self._fingerprint(files)
+        self.store.write_manifest(info)
+
+    def _fingerprint(self, files):
+        config, members = self.config, self.pipeline.members
+        text = config.path.read_text(encoding="utf-8")
+        variables = {a or b for a, b in re.findall(r"\$\{(\w+)\}|\$(\w+)", text)}
+        globs = [pattern.glob for pattern in members.patterns.values()]
+        globs += [str(path / "*") for path in members.folders]
+        probes = {*files, *map(str, members.probed), *map(str, members.read)}
+        probes |= {str(path) for items in self.pipeline.published.values() for path, _ in items}
+        return make_fingerprint(
+            config.path, sorted(probes), sorted(globs), sorted({*variables, "GAMMAPY_DATA"})
+        )
 
     # ---- results -----------------------------------------------------------------------------
 
-    def _require(self, step):
-        if self.combined is None:
-            raise RuntimeError(f"{step} needs the combined result: call run() or combine() first.")
+    @cached_property
+    def results(self):
+        """Results by name, see `Results`: ``analysis.results["stack", roster, "b"]``."""
+        return Results(self.pipeline, self.store)
+
+    def _combined_or_none(self):
+        try:
+            return self.results["stack"]
+        except KeyError:
+            return None
 
     @property
-    def target_maps(self):
-        """Result of each target alone, its J treated as in the stack: dict of `CastroMaps`."""
-        self._require("target_maps")
-        if self._target_maps is None:
-            self._target_maps = self.stack.target_maps
-        return self._target_maps
-
-    @property
-    def contributions(self):
-        """Share of each target in the combined limit, see `StackedDMLikelihood.contributions`."""
-        self._require("contributions")
-        if self._contributions is None:
-            self._contributions = self.stack.contributions
-        return self._contributions
+    def combined(self):
+        """Stack of the first roster, J treated in the first way, `CastroMaps`."""
+        return self.results["stack"]
 
     @property
     def limits(self):
-        """Limits of the combination (target ``combined``) and of each target, as a table.
+        """Limits of the first roster and of its targets, `~astropy.table.QTable`."""
+        return self.results["limits"]
 
-        Returns
-        -------
-        table : `~astropy.table.QTable`
-            Columns target, channel, mass [GeV], those of `CastroMaps.to_table`.
-        """
-        self._require("limits")
-        rows = []
-        for name, castro in {"combined": self.combined, **self.target_maps}.items():
-            table = castro.to_table()
-            table.add_column([name] * len(table), index=0, name="target")
-            table.meta.clear()
-            rows.append(table)
-        table = vstack(rows)
-        meta = self.combined.meta
-        table.meta.update(
-            process=meta.process,
-            spectra=meta.spectra,
-            cl=meta.cl,
-            jfactor_method=meta.jfactor_method,
-            skipped=dict(self.skipped),
-            notes=list(meta.notes),
-            creator=meta.creator,
+    @property
+    def contributions(self):
+        """Share of each target, see `StackedDMLikelihood.contributions`."""
+        return self.results["contributions"]
+
+    @property
+    def target_maps(self):
+        """Likelihood of each target, J treated in the first way: dict of `CastroMaps`."""
+        return {label: self.results["target", label] for label in self.pipeline.members.all}
+
+    @property
+    def stack(self):
+        """`StackedDMLikelihood` of the first roster, to look into or to change."""
+        members = next(iter(self.pipeline.members.rosters.values()))
+        castros = [self.results["castro", m.label, name] for m in members for name in m.files]
+        return StackedDMLikelihood(
+            castros, cl=self.config.limits.cl, **stack_options(self.pipeline.jfactors[0])
         )
-        return table
+
+    @property
+    def targets(self):
+        """Targets that are used, list of `~dmgammapy.targets.Target`."""
+        return [member.target for member in self.pipeline.members.all.values()]
+
+    @property
+    def rosters(self):
+        """Labels of the targets of each roster, dict of lists."""
+        members = self.pipeline.members.rosters
+        return {name: [member.label for member in found] for name, found in members.items()}
+
+    @property
+    def skipped(self):
+        """Reason by name of every target that is not used."""
+        return dict(self.pipeline.members.skipped)
+
+    @property
+    def unused_files(self):
+        """Name by path of files that fit a pattern but belong to no target of a roster."""
+        return dict(self.pipeline.members.unused_files)
+
+    @property
+    def files(self):
+        """Files of each target by instrument, dict of dicts."""
+        return {label: dict(m.files) for label, m in self.pipeline.members.all.items()}
+
+    @property
+    def datasets(self):
+        """Datasets of the targets with their models, as the steps read them."""
+        from ._data import read_member
+
+        plan = self.pipeline
+        found = []
+        for member in plan.members.all.values():
+            for name in member.files:
+                files = {key: Path(path) for key, path in plan.files((member, name)).items()}
+                found += read_member(plan.common, files, plan.members.describe(member, name))
+        return found
 
     @property
     def summary(self):
         """One page of text: what ran, the limits, each target used and each one skipped."""
-        self._require("summary")
-        return write_summary(self)
+        path = self.store.path_of("summary.txt")
+        if not path.is_file():
+            raise RuntimeError("summary needs the results: call run() first.")
+        return path.read_text(encoding="utf-8")
 
     def __repr__(self):
-        state = "not run yet" if self.combined is None else f"{len(self.castros)} targets combined"
         origin = self.config.path or "a dict"
+        state = "not run yet"
+        manifest = self.output / "manifest.json"
+        if manifest.is_file():
+            try:
+                failed = len(json.loads(manifest.read_text(encoding="utf-8"))["failures"])
+            except (ValueError, KeyError):
+                failed = 0
+            state = f"{failed} tasks failed" if failed else "run before; status() tells how far"
         return f"DMAnalysis(config from {origin}, output {self.output}; {state})"

@@ -1,0 +1,3 @@
+"""placeholder"""
+def report_inputs(params, outputs, targets):
+    raise NotImplementedError
