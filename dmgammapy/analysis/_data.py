@@ -1,20 +1,29 @@
 """Read, in a worker, what a task says that it needs: spectra, models and datasets of members."""
 
 import unicodedata
-from functools import lru_cache
+from collections import OrderedDict
+from functools import partial
 
 import astropy.units as u
+import numpy as np
 from astropy.table import QTable
 from gammapy.datasets import Datasets
 from gammapy.modeling.models import Models
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.datasets.io import SED_FORMATS, identify_sed_format
-from dmgammapy.estimators import CastroEstimator, CastroMaps, StackedDMLikelihood
+from dmgammapy.estimators import (
+    CastroEstimator,
+    CastroMaps,
+    JFactorCovariance,
+    StackedDMLikelihood,
+)
+from dmgammapy.estimators.io import identify_castro_format
 from dmgammapy.makers import SEDExpectation
-from dmgammapy.spectra import channel_label, read_spectra
+from dmgammapy.spectra import canonical_channel, channel_label, read_spectra
 from dmgammapy.targets import Halo, Target, Targets
 
+from ._hashes import hash_file
 from ._tasks import digest
 
 __all__ = [
@@ -77,19 +86,53 @@ def make_stack(castros, jfactor, cl):
         ``method``, ``extra_widths``, ``covariance`` as of `stack_options`.
     cl : float
     """
-    return StackedDMLikelihood(castros, cl=cl, show_progress=False, **stack_options(jfactor))
+    found = [(castro.meta.target, castro.meta.instrument) for castro in castros]
+    options = stack_options(jfactor, found)
+    return StackedDMLikelihood(castros, cl=cl, show_progress=False, **options)
 
 
-def stack_options(jfactor):
-    """Options of a stack with one of the J treatments."""
+def stack_options(jfactor, found=None):
+    """Options of a stack with one of the J treatments.
+
+    Parameters
+    ----------
+    jfactor : dict
+        ``method``, ``extra_widths``, ``covariance`` (``targets`` and ``matrix``) of the whole
+        analysis.
+    found : list of (str, str), optional
+        Target and instrument of each result in the stack: of what is said about others nothing is
+        used. Default is to use all.
+    """
     options = {"method": jfactor["method"]}
-    if jfactor["method"] != "fixed":
-        if jfactor.get("extra_widths"):
-            options["extra_widths"] = jfactor["extra_widths"]
-        if jfactor.get("covariance"):
-            covariance = jfactor["covariance"]
-            options["jfactor_covariance"] = (covariance["targets"], covariance["matrix"])
+    if jfactor["method"] == "fixed":
+        return options
+    widths = jfactor.get("extra_widths")
+    if widths and found is not None:
+        widths = _widths_of(widths, found)
+    if widths:
+        options["extra_widths"] = widths
+    covariance = jfactor.get("covariance")
+    if covariance:
+        covariance = JFactorCovariance.create((covariance["targets"], covariance["matrix"]))
+        here = list(covariance.names)
+        if found is not None:
+            names = {target for target, _ in found}
+            here = [name for name in here if name in names]
+        if len(here) > 1:
+            options["jfactor_covariance"] = covariance.select(here)
     return options
+
+
+def _widths_of(widths, found):
+    """Extra widths of the targets and instruments that are there."""
+    out = {}
+    for key, value in widths.items():
+        if isinstance(value, dict):
+            own = {name: width for name, width in value.items() if (key, name) in found}
+            out |= {key: own} if own else {}
+        elif any(instrument == key for _, instrument in found):
+            out[key] = value
+    return out
 
 
 def read_member(params, files, member):
@@ -110,40 +153,29 @@ def read_member(params, files, member):
         A table of likelihoods is given as it is.
     """
     path = files[member["file"]]
-    stat = path.stat()
-    names = [name for name in (SPECTRA, member.get("models")) if name in files]
-    text = digest([{n: params[n] for n in NEEDED}, member, {n: str(files[n]) for n in names}])
-    return _read_member(_Request(text, path, stat.st_size, stat.st_mtime_ns, params, files, member))
-
-
-NEEDED = ("spectra", "process", "channels", "masses", "norm_type", "interpolation", "known")
-
-
-class _Request:
-    """What is read, comparable by its content: each worker reads a file once."""
-
-    def __init__(self, text, path, size, time, params, files, member):
-        self.key = text, str(path), size, time
-        self.path, self.params, self.files, self.member = path, params, files, member
-
-    def __hash__(self):
-        return hash(self.key)
-
-    def __eq__(self, other):
-        return self.key == other.key
-
-
-@lru_cache(maxsize=CACHED)
-def _read_member(request):
-    params, member, path = request.params, request.member, request.path
     kind = member["kind"]
     if kind is None:
         kind = "sed" if _is_sed(path) else "castro"
-    if kind == "sed":
-        return [_read_sed(params, request.files, member, path)]
-    if kind == "castro":
-        return [_read_table(params, member, path)]
-    return _read_counts(params, request.files, member, path)
+    if kind == "counts":  # large, and rarely read twice
+        return _read_counts(params, files, member, path)
+    read = _read_sed if kind == "sed" else _read_table
+    used = {name: hash_file(files[name]) for name in (SPECTRA, member["file"]) if name in files}
+    key = digest([{n: params[n] for n in NEEDED}, member, used, str(path)])
+    return [_cached(key, partial(read, params, files, member, path))]
+
+
+NEEDED = ("spectra", "process", "channels", "masses", "norm_type", "interpolation", "known")
+_read = OrderedDict()
+
+
+def _cached(key, read):
+    """What this worker read before; the key holds the content of the file."""
+    if key not in _read:
+        _read[key] = read()
+        while len(_read) > CACHED:
+            _read.popitem(last=False)
+    _read.move_to_end(key)
+    return _read[key]
 
 
 def _is_sed(path):
@@ -165,7 +197,8 @@ def _read_sed(params, files, member, path):
     _check_owner(dataset.name, target.name, params["known"], path)
     # random numbers go by this name: the same for all profiles of a target
     dataset._name = describe(target.name, member["instrument"])
-    dataset.models = make_models(params, files, member)
+    # the shape on the sky is in the likelihood already, J is the target's
+    dataset.models = make_models(params, files, member | {"spatial": "point"})
     return dataset
 
 
@@ -205,35 +238,128 @@ def _letters(name):
 
 def _read_counts(params, files, member, path):
     datasets = Datasets.read(path)
-    others = []
+    others = Models()
     if member.get("models"):
-        others = list(Models.read(files[member["models"]]))
+        others = Models.read(files[member["models"]])
+    # one source, that all datasets share
+    source = make_models(params, files, member)
+    given = [dataset.name for dataset in datasets]
+    _check_models(others, given, member)
     for dataset in datasets:
-        own = list(dataset.models or ()) if not others else others
-        dataset.models = [*own, *make_models(params, files, member)]
+        dataset.models = [*(dataset.models or ()), *others, *source]
+    _rename(datasets, member)
     return list(datasets)
 
 
-def _read_table(params, member, path):
-    castro = CastroMaps.read(path, format=member["format"])
+def _check_models(models, names, member):
+    """Refuse models of which no dataset would take notice."""
+    for model in models:
+        wanted = np.atleast_1d(model.datasets_names or []).tolist()
+        if wanted and not set(wanted) & set(names):
+            raise ValueError(
+                f"{member['shown']}: the model {model.name!r} is for the datasets "
+                f"{', '.join(wanted)}, none of {', '.join(names)}."
+            )
+
+
+def _rename(datasets, member):
+    """Name datasets after target and instrument, as random numbers go by these names.
+
+    Files of several targets often use the same names for their datasets.
+    """
+    prefix = describe_member(member)
+    names = {}
+    for dataset in datasets:
+        more = "" if len(datasets) == 1 else f" {dataset.name}"
+        names[dataset.name] = f"{prefix}{more}"
+    models = {id(model): model for dataset in datasets for model in dataset.models}
+    for model in models.values():
+        if model.datasets_names is not None:
+            old = np.atleast_1d(model.datasets_names).tolist()
+            model.datasets_names = [names.get(name, name) for name in old]
+    for dataset in datasets:
+        own = list(dataset.models)
+        dataset._name = names[dataset.name]
+        dataset.models = own
+
+
+def _read_table(params, files, member, path):
+    target = Target.from_dict(member["target"])
+    castro = CastroMaps.read(path, format=member["format"], **_table_options(params, member, path))
     if castro.process != params["process"]:
         raise ValueError(
             f"{path} is about {castro.process}, the analysis about {params['process']}."
         )
-    target = Target.from_dict(member["target"])
     if castro.meta.target:
         _check_owner(castro.meta.target, target.name, params["known"], path)
-    castro = _on_grid(castro, params, path)
-    castro.meta.target = target.name
-    castro.meta.instrument = member["instrument"] or castro.meta.instrument
     if castro.meta.jfactor_method is not None:
         raise ValueError(
             f"{path}: J has been treated before ({castro.meta.jfactor_method}); take the table of "
             "the likelihood at a fixed J."
         )
-    # moves the table to the J-factor of the analysis
+    castro = _on_grid(castro, params, path)
+    castro.meta.target = target.name
+    castro.meta.instrument = member["instrument"] or castro.meta.instrument
+    _set_level(castro, params["cl"])
+    _move_jfactor(castro, target, params["process"])
     castro.meta.prior = target.jfactor_prior(params["process"]) if member["has_width"] else None
     return castro
+
+
+def _table_options(params, member, path):
+    """What a table of text does not say itself."""
+    format = member["format"] or identify_castro_format(path)
+    if format != "gloryduck":
+        return {}
+    options = {
+        "target": member["target"]["name"], "instrument": member["instrument"] or None,
+        "process": params["process"],
+    }  # fmt: skip
+    labels = [channel_label(channel) for channel in params["channels"]]
+    word = path.name.partition("_")[0]
+    try:
+        options["channel"] = canonical_channel(word)
+    except ValueError:
+        if len(labels) > 1:
+            raise ValueError(
+                f"{path}: a Glory Duck table holds one channel; begin its name with it, as in "
+                f"bb_{path.name}."
+            ) from None
+        options["channel"] = labels[0]
+    if options["instrument"] is None:
+        options["instrument"] = "unknown"
+    return options
+
+
+def _set_level(castro, cl):
+    """Limits at the confidence level of the analysis."""
+    if castro.meta.cl == cl:
+        return
+    limit, status = castro.upper_limit_and_status(cl=cl)
+    castro["norm_ul"].data = limit.data / castro["reference"].data
+    castro["status"].data = status.data
+    castro.meta.cl = cl
+
+
+def _move_jfactor(castro, target, process):
+    """Move a table to the J-factor of the analysis: the same flux is at another strength."""
+    name = "log10_jfactor" if process == "annihilation" else "log10_dfactor"
+    wanted, assumed = getattr(target, name), castro.meta.log10_jfactor
+    if assumed is None:
+        castro.meta.notes = [
+            *castro.meta.notes,
+            f"{target.name}: the table does not say its J-factor, it is taken to be the target's, "
+            f"{name} = {wanted:g}.",
+        ]
+    elif assumed != wanted:
+        for quantity in ("reference", "reference_negative"):
+            if quantity in castro.available_quantities:
+                castro[quantity].data = castro[quantity].data * 10.0 ** (assumed - wanted)
+        castro.meta.notes = [
+            *castro.meta.notes,
+            f"{target.name}: the table is for {name} = {assumed:g}, moved to {wanted:g}.",
+        ]
+    castro.meta.log10_jfactor = wanted
 
 
 def _on_grid(castro, params, path):
@@ -272,6 +398,7 @@ def castro_of(params, files, member, estimator):
                 f"those of {member['target']['name']} alone."
             )
     castro.meta.origin = member["shown"]
+    castro.meta.instrument = member["instrument"] or castro.meta.instrument
     return castro
 
 
@@ -282,7 +409,8 @@ def read_expectations(path, members, datasets):
     ----------
     path : `~pathlib.Path`
     members : list of dict
-    datasets : list of `~dmgammapy.datasets.SEDLikelihoodDataset`
+    datasets : list of `~gammapy.datasets.Dataset`
+        Of each member; counts are passed over.
     """
     table = QTable.read(path)
     missing = {"target", "background", "npred"} - set(table.colnames)
@@ -290,13 +418,35 @@ def read_expectations(path, members, datasets):
         raise ValueError(f"{path}: no column {', '.join(sorted(missing))}.")
     found = {}
     for member, dataset in zip(members, datasets, strict=True):
-        rows = table["target"] == member["target"]["name"]
+        rows = np.asarray(table["target"] == member["target"]["name"])
         if "instrument" in table.colnames:
-            rows &= table["instrument"] == member["instrument"]
+            known = member["instrument"], getattr(dataset, "instrument", None)
+            rows &= np.isin(np.asarray(table["instrument"]), [name for name in known if name])
+        if not isinstance(dataset, SEDLikelihoodDataset):
+            continue  # counts expect what their models predict
         if not rows.any():
             raise ValueError(f"{path}: no rows of {describe_member(member)}.")
+        _check_energies(table[rows], dataset, path)
         found[dataset.name] = SEDExpectation(table["background"][rows], table["npred"][rows])
     return found
+
+
+def _check_energies(rows, dataset, path):
+    """Check that rows are about the bins of a dataset, where the table says their energies."""
+    if len(rows) != dataset.n_bins:
+        raise ValueError(
+            f"{path}: {len(rows)} rows of {dataset.name}, which has {dataset.n_bins} energy bins."
+        )
+    edges = dataset.energy_edges.to_value("GeV")
+    for name, expected in (("e_min", edges[:-1]), ("e_max", edges[1:])):
+        if name in rows.colnames:
+            given = u.Quantity(rows[name]).to_value("GeV")
+            if not np.allclose(given, expected, rtol=1e-3):
+                k = int(np.argmax(~np.isclose(given, expected, rtol=1e-3)))
+                raise ValueError(
+                    f"{path}: {name} of {dataset.name}, bin {k}, is {given[k]:.5g} GeV, the file of "
+                    f"the target says {expected[k]:.5g} GeV; rows must be in the order of the bins."
+                )
 
 
 def describe_member(member):

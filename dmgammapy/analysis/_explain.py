@@ -1,6 +1,7 @@
 """What pydantic finds wrong in a configuration, in our words and with file, line and key."""
 
 import re
+import types
 import typing
 
 from pydantic import ValidationError
@@ -9,6 +10,8 @@ from pydantic_core import PydanticCustomError
 from ._yaml import format_loc, nearest
 
 __all__ = ["explain", "place", "sentence", "validate_entries", "validate_inside"]
+
+KEY = "[key]"
 
 
 def validate_inside(model, value):
@@ -35,18 +38,34 @@ def validate_entries(model, values):
 
 def _loc(error):
     context = error.get("ctx") or {}
-    return (*error["loc"], *context.get("sub", ()))
+    # pydantic's mark of the names in a mapping
+    loc = tuple(part for part in error["loc"] if part != KEY)
+    return (*loc, *context.get("sub", ()))
+
+
+def _is_about_key(error):
+    return error["type"] == "extra_forbidden" or KEY in error["loc"]
 
 
 def _fields_at(model, loc):
     """Keys that the section at ``loc`` may have."""
-    for part in loc:
-        if not hasattr(model, "model_fields") or part not in model.model_fields:
+    for i, part in enumerate(loc):
+        if part not in getattr(model, "model_fields", ()):
             return []
-        model = model.model_fields[part].annotation
-        if typing.get_origin(model) is dict:  # jfactor.targets.<name>
-            return _fields_at(typing.get_args(model)[1], loc[loc.index(part) + 2 :])
+        kinds = _alternatives(model.model_fields[part].annotation)
+        for kind in kinds:
+            if typing.get_origin(kind) is dict:  # jfactor.targets.<name>
+                return _fields_at(typing.get_args(kind)[1], loc[i + 2 :])
+        # a section or nothing
+        model = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
     return list(getattr(model, "model_fields", ()))
+
+
+def _alternatives(annotation):
+    """The types that a type hint allows."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
 
 
 def _message(error, model, loc):
@@ -100,7 +119,7 @@ def _problems(error, model):
             for sub, message, of_key in item["ctx"]["problems"]:
                 yield (*loc, *sub), message, of_key
         elif item["type"] != "missing" or loc not in misspelt:
-            yield loc, _message(item, model, loc), item["type"] == "extra_forbidden"
+            yield loc, _message(item, model, loc), _is_about_key(item)
 
 
 def explain(error, model, source):

@@ -128,7 +128,7 @@ def parse_mass(value):
 Mass = Annotated[
     u.Quantity,
     BeforeValidator(parse_mass),
-    PlainSerializer(lambda mass: f"{mass.to_value('GeV'):.10g} GeV"),
+    PlainSerializer(lambda mass: f"{float(mass.to_value('GeV'))!r} GeV"),
     WithJsonSchema({"type": "string", "examples": ["100 GeV", "1 TeV"]}),
 ]
 
@@ -194,6 +194,15 @@ Width = Annotated[
 ]
 
 
+def _allow_single(schema):
+    """Let the JSON schema of a list take one entry of it, too."""
+    forms = schema.pop("anyOf", None)
+    if forms is None:
+        forms = [{name: schema.pop(name) for name in ("type", "items") if name in schema}]
+    (entry,) = (form["items"] for form in forms if form.get("type") == "array")
+    schema["anyOf"] = [*forms, entry]
+
+
 class Section(BaseModel):
     """Part of a configuration; unknown keys are errors."""
 
@@ -201,13 +210,17 @@ class Section(BaseModel):
 
     # JSON schemas of the short forms that the section takes instead of its keys
     shorthand: ClassVar[tuple] = ()
+    # keys whose value may be one entry in place of a list
+    listed: ClassVar[tuple] = ()
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema, handler):
         schema = handler(core_schema)
+        own = handler.resolve_ref_schema(schema)
+        for name in cls.listed:
+            _allow_single(own["properties"][name])
         if not cls.shorthand:
             return schema
-        own = handler.resolve_ref_schema(schema)
         keys = dict(own)
         own.clear()
         description = keys.pop("description", "")

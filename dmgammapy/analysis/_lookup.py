@@ -23,6 +23,19 @@ KINDS = {
     "limits": "table of limits",
     "significance": "table of significance",
 }
+# files of a roster and J treatment
+PLACES = {
+    "stack": "stacks/{}.fits",
+    "contributions": "stacks/{}_contributions.ecsv",
+    "simulation": "simulations/{}.fits",
+    "simulation_bands": "simulations/{}_bands.fits",
+    "blank": "blank/{}.fits",
+    "blank_bands": "blank/{}_bands.fits",
+    "bands": "bands/{}.fits",
+    "asimov": "bands/{}_asimov.fits",
+    "limits": "limits/{}.ecsv",
+    "significance": "significance/{}.ecsv",
+}
 
 
 class Results:
@@ -30,9 +43,10 @@ class Results:
 
     After the kind come the names it takes; roster and J treatment may be left out for the first
     ones, and a channel may follow, which is then picked. Kinds are ``castro`` (target, instrument),
-    ``target`` (target, J treatment), ``stack``, ``contributions``, ``bands``, ``asimov``, ``blank``,
-    ``limits``, ``significance`` (roster, J treatment), ``simulation`` and ``simulation_bands``
-    (simulation, roster, J treatment). Every file is checked before it is read.
+    ``target`` (target, J treatment), ``stack``, ``contributions``, ``bands``, ``asimov``,
+    ``blank``, ``blank_bands``, ``limits``, ``significance`` (roster, J treatment), ``simulation``
+    and ``simulation_bands`` (simulation, roster, J treatment). Every file is checked before it is
+    read.
     """
 
     def __init__(self, plan, store):
@@ -105,13 +119,7 @@ class Results:
                 name = self._pick(parts, config.scenarios, "simulation") + "/"
             method = self._pick(parts, config.jfactor.methods, "J treatment")
             roster = self._pick(parts, members.rosters, "roster")
-            relative = {
-                "stack": "stacks/{}.fits", "contributions": "stacks/{}_contributions.ecsv",
-                "simulation": "simulations/{}.fits", "simulation_bands": "simulations/{}_bands.fits",
-                "blank": "blank/{}.fits", "blank_bands": "blank/{}_bands.fits",
-                "bands": "bands/{}.fits", "asimov": "bands/{}_asimov.fits",
-                "limits": "limits/{}.ecsv", "significance": "significance/{}.ecsv",
-            }[kind].format(f"{name}{roster}/{method}")  # fmt: skip
+            relative = PLACES[kind].format(f"{name}{roster}/{method}")
         if parts:
             raise KeyError(f"{(kind, *given)}: unknown {', '.join(map(repr, parts))}.")
         owners = [task.id for task in plan.tasks.values() if relative in task.outputs]

@@ -317,9 +317,8 @@ class Plan:
         for roster, members in self.members.rosters.items():
             without = [member.label for member in members if member.label not in made]
             if without:
-                self.notes.append(
-                    f"roster {roster}: no blank fields of {', '.join(without)}, so none are stacked."
-                )
+                names = ", ".join(without)
+                self.notes.append(f"roster {roster}: none are stacked, no blank fields of {names}.")
                 continue
             parents = [id for member in members for id in made[member.label]]
             for jfactor in self.jfactors:

@@ -120,7 +120,8 @@ class Runner:
         available = [p for p in task.parents if self.states[p] == "done"]
         lost = [p for p in task.parents if self.states[p] in ("failed", BLOCKED)]
         todo = [p for p in task.parents if p not in available and p not in lost]
-        if lost and (not task.tolerant or not (available or todo)):
+        vital = not task.tolerant or not (available or todo) or set(lost) & set(task.needs)
+        if lost and vital:
             state, reason = BLOCKED, f"needs {lost[0]}, which failed"
         else:
             try:
@@ -175,10 +176,6 @@ class Runner:
             for i, outcome in self.executor.run(calls):
                 self._finish(ready[i], calls[i][2], outcome)
                 bar.update()
-
-    def _failed(self, task):
-        """Whether a task failed in this run; earlier failures are tried again."""
-        return task.id in self.failures
 
     def _parents(self, task):
         available = [p for p in task.parents if self.states[p] == "done"]

@@ -7,7 +7,7 @@ import astropy.units as u
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from ._fields import Channel, Mass, Name, Section, Width, as_list, check_angle, choice, fail
+from ._fields import Mass, Name, Section, Width, as_list, check_angle, choice, fail
 from ._yaml import nearest
 
 __all__ = [
@@ -29,6 +29,7 @@ class TargetsConfig(Section):
     """Which targets. A plain text is taken as ``roster``, a list as ``names``."""
 
     shorthand = ({"type": "string"}, {"type": "array", "items": {"type": "string"}})
+    listed = ("names", "select", "exclude")
 
     roster: str | None = Field(
         None, description="A bundled roster, a roster of ``file``, or itself a file."
@@ -93,10 +94,15 @@ class ProfileConfig(Section):
         return choice(value, SPATIAL)
 
 
+def _add_formats(schema):
+    schema["anyOf"] = [{"enum": list(dataset_formats())}, {"type": "null"}]
+
+
 class DatasetsConfig(Section):
     """Where the likelihoods are. A plain text is taken as ``path``."""
 
     shorthand = ({"type": "string"},)
+    listed = ("targets",)
 
     path: str = Field(
         description="File of each target, with {target} for its name, and {profile} and {version} "
@@ -106,6 +112,7 @@ class DatasetsConfig(Section):
         None,
         description="File format: of bin-by-bin likelihoods, of likelihood tables of sigmav, or "
         "'gammapy' for counts. Default is to recognise it.",
+        json_schema_extra=_add_formats,
     )
     instrument: str | None = Field(
         None, description="Name of the instrument. Default is its key, or what the files say."
@@ -175,8 +182,8 @@ def check_pattern(value, known):
 class MassesConfig(Section):
     """Masses of the scan: equal steps in log m from ``min`` to ``max``."""
 
-    min: Mass
-    max: Mass
+    min: Mass = Field(description="The lowest.")
+    max: Mass = Field(description="The highest.")
     n: int = Field(ge=1, le=MAX_MASSES, description="Number of masses.")
 
     @model_validator(mode="after")
@@ -284,7 +291,7 @@ class JFactorConfig(Section):
 class BackgroundConfig(Section):
     """How the background of counts is treated. A plain text is taken as ``free``."""
 
-    shorthand = ({"type": "string"},)
+    shorthand = ({"type": "string"}, {"type": "array", "items": {"type": "string"}})
 
     free: str | list[str] = Field(
         "free",
@@ -295,7 +302,9 @@ class BackgroundConfig(Section):
         None, gt=0, description="Width of priors around a global fit, in its errors."
     )
     method: str = Field(
-        "bins", description="bins: bin by bin; direct: all counts for every mass and channel."
+        "bins",
+        description="bins: bin by bin; direct: all counts for every mass and channel.",
+        json_schema_extra={"enum": ["bins", "direct"]},
     )
 
     @model_validator(mode="before")
@@ -308,12 +317,11 @@ class BackgroundConfig(Section):
     def _is_method(cls, value):
         return choice(value, ("bins", "direct"))
 
-    @field_validator("free")
+    @field_validator("free", mode="before")
     @classmethod
     def _is_treatment(cls, value):
-        if isinstance(value, str) and value not in ("free", "fixed"):
+        names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        if not (names and value) and value not in ("free", "fixed"):
             check_angle(value, "'free', 'fixed', an angle such as '2 deg' or a list of models")
+            return str(value)
         return value
-
-
-Channels = list[Channel]

@@ -63,8 +63,8 @@ class InjectedConfig(Section):
 
     sigmav: CrossSection | None = Field(None, description="Cross-section of annihilation.")
     tau: Lifetime | None = Field(None, description="Lifetime of decay.")
-    mass: Mass
-    channel: Channel
+    mass: Mass = Field(description="Of the dark matter particle.")
+    channel: Channel = Field(description="Channel or mixture.")
 
     @model_validator(mode="after")
     def _one_strength(self):
@@ -149,6 +149,8 @@ class BlankFieldsConfig(Section):
 class LimitsConfig(Section):
     """Which limits."""
 
+    listed = ("methods",)
+
     cl: float = Field(0.95, gt=0.5, lt=1, description="Confidence level.")
     methods: list[str] = Field(
         ["profile"],
@@ -211,6 +213,8 @@ class BandsConfig(Section):
 class PlotKind(Section):
     """What to draw of a kind of figure."""
 
+    listed = ("channels", "targets", "realisations")
+
     channels: list[Channel] | None = Field(None, description="Default is those of ``plots``.")
     targets: list[str] | None = Field(
         None, description="Names or patterns, for figures of single targets. Default is all."
@@ -222,16 +226,28 @@ class PlotKind(Section):
     _as_list = field_validator("channels", "targets", "realisations", mode="before")(as_list)
 
 
+def _name_kinds(schema):
+    kinds = {"enum": list(PLOT_KINDS)}
+    for form in schema["anyOf"]:
+        if form.get("type") == "array":
+            form["items"] = kinds
+        if form.get("type") == "object":
+            form["propertyNames"] = kinds
+    schema["anyOf"].append(kinds)
+
+
 class PlotsConfig(Section):
     """Which figures. A plain ``true`` or ``false`` is taken as ``enabled``."""
 
     shorthand = ({"type": "boolean"},)
+    listed = ("channels", "published")
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="Whether to draw any.")
     kinds: list[str] | dict[str, PlotKind | bool | None] | None = Field(
         None,
         description="Kinds of figures, as a list or with details. Default is all that can be "
         f"drawn but {' and '.join(ON_REQUEST)}.",
+        json_schema_extra=_name_kinds,
     )
     channels: list[Channel] | None = Field(None, description="Default is all of the analysis.")
     format: Literal["png", "pdf", "svg"] = Field("png", description="Of the files.")
@@ -251,13 +267,22 @@ class PlotsConfig(Section):
     @field_validator("kinds", mode="before")
     @classmethod
     def _are_known(cls, value):
+        if value is None:
+            return value
         if isinstance(value, str):
             value = [value]
-        for i, kind in enumerate(value or ()):
+        if not isinstance(value, list | dict) or not value:
+            raise fail(f"expected a list of kinds, or 'kind: details' pairs, got {value!r}")
+        for i, kind in enumerate(value):
             choice(kind, PLOT_KINDS, kind if isinstance(value, dict) else i)
-        if not isinstance(value, dict):
+        if isinstance(value, list):
             return value
-        details = {name: item for name, item in value.items() if isinstance(item, dict)}
+        details = {}
+        for name, item in value.items():
+            if isinstance(item, dict):
+                details[name] = item
+            elif not (item is None or isinstance(item, bool | PlotKind)):
+                raise fail(f"expected true, false or 'key: value' pairs, got {item!r}", name)
         return value | validate_entries(PlotKind, details)
 
     def wanted(self):
@@ -318,7 +343,15 @@ class ExecutionConfig(Section):
 
     @model_validator(mode="after")
     def _cluster_needs_dask(self):
-        for name in ("cluster", "workers", "options"):
-            if name in self.model_fields_set and self.backend != "dask":
-                raise fail("has an effect with backend: dask only", name)
+        if self.backend != "dask":
+            for name in ("cluster", "workers", "options"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise fail("has an effect with backend: dask only", name)
+            return self
+        from .cluster import JobOptions
+
+        try:
+            JobOptions.from_dict(self.cluster, self.options)
+        except (TypeError, ValueError) as error:
+            raise fail(str(error), "options") from None
         return self

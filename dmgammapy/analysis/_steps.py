@@ -31,6 +31,7 @@ __all__ = [
     "asimov",
     "bands",
     "blank_castros",
+    "blank_stack",
     "blank_stacks",
     "castro",
     "collect",
@@ -38,6 +39,7 @@ __all__ = [
     "limits_of_all",
     "significance",
     "simulate",
+    "simulated_stack",
     "stack",
     "target",
 ]
@@ -175,6 +177,16 @@ def simulate(params, files, parents, folder):
         write_castro(results[name], folder / relative)
 
 
+def simulated_stack(params, files, parents, folder):
+    """Stack of one realisation with its scans, which ensembles leave out."""
+    estimator, datasets = make_expected(params, files, parents)
+    simulated = estimator.maker.run(datasets, params["realisation"])
+    castros = make_estimator(params, files).run(simulated)
+    castros = castros if isinstance(castros, list) else [castros]
+    result = make_stack(castros, params["jfactor"], params["cl"]).run()
+    write_castro(result, folder / params["output"])
+
+
 def join_realisations(parts):
     """Join ensembles along their axis ``realisation``."""
     first = parts[0]
@@ -261,6 +273,15 @@ def blank_stacks(params, files, parents, folder):
     if unequal:
         notes.append(f"{n} blank fields are used, the fewest of any target; more are of {unequal}.")
     return {"notes": notes}
+
+
+def blank_stack(params, files, parents, folder):
+    """Stack of one blank field of each target with its scans."""
+    i = params["realisation"]
+    castros = [CastroMaps.read(list(paths.values())[i]) for paths in parents.values()]
+    write_castro(
+        make_stack(castros, params["jfactor"], params["cl"]).run(), folder / params["output"]
+    )
 
 
 def as_ensemble(results):

@@ -44,6 +44,10 @@ class Task:
         Tasks whose outputs it reads.
     outputs : tuple of str
         Paths that it writes, relative to the folder of results.
+    tolerant : bool
+        Whether it goes on without parents that failed, if any is left.
+    needs : tuple of str
+        Parents without which even a tolerant task can't go on.
     """
 
     id: str
@@ -53,6 +57,8 @@ class Task:
     files: dict = field(default_factory=dict)
     parents: tuple = ()
     outputs: tuple = ()
+    tolerant: bool = False
+    needs: tuple = ()
 
 
 def digest(data):

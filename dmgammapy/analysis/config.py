@@ -64,6 +64,11 @@ NULL = "null"
 DEFAULTS = "defaults"
 
 
+def _allow_empty(schema):
+    """A name with nothing behind it is a simulation with the defaults."""
+    schema["additionalProperties"] = {"anyOf": [schema["additionalProperties"], {"type": "null"}]}
+
+
 class AnalysisConfig(Section):
     """What an analysis does.
 
@@ -89,6 +94,8 @@ class AnalysisConfig(Section):
     dmgammapy.analysis._yaml.ConfigError: configuration: 4 errors...
     """
 
+    listed = ("channels", "masses")
+
     targets: TargetsConfig | None = Field(
         None, description="The targets of an analysis with one roster."
     )
@@ -111,22 +118,30 @@ class AnalysisConfig(Section):
     interpolation: Literal["poisson", "cubic", "linear"] | None = Field(
         None, description="Between the points of a scan. Default is what the files say (poisson)."
     )
-    jfactor: JFactorConfig = JFactorConfig()
-    background: BackgroundConfig = BackgroundConfig()
-    simulations: dict[Name, SimulationConfig] = Field(
-        {}, description="Simulations by name; 'defaults' are those of all others."
+    jfactor: JFactorConfig = Field(
+        JFactorConfig(), description="How the uncertainty of J-factors is treated."
     )
-    blank_fields: BlankFieldsConfig | None = None
-    limits: LimitsConfig = LimitsConfig()
+    background: BackgroundConfig = Field(
+        BackgroundConfig(), description="How the background of counts is treated."
+    )
+    simulations: dict[Name, SimulationConfig] = Field(
+        {},
+        description="Simulations by name; 'defaults' are those of all others.",
+        json_schema_extra=_allow_empty,
+    )
+    blank_fields: BlankFieldsConfig | None = Field(
+        None, description="Control positions without a target. Default is none."
+    )
+    limits: LimitsConfig = Field(LimitsConfig(), description="Which limits.")
     bands: BandsConfig | None = Field(
         None, description="Default is those of the simulation 'null' if there is one."
     )
-    plots: PlotsConfig = PlotsConfig()
+    plots: PlotsConfig = Field(PlotsConfig(), description="Which figures.")
     report: bool = Field(True, description="Whether to write report.html.")
     output: str | None = Field(
         None, description="Folder of results. Default is 'results' where the command is run."
     )
-    execution: ExecutionConfig = ExecutionConfig()
+    execution: ExecutionConfig = Field(ExecutionConfig(), description="How it runs.")
 
     _source: YAMLSource | None = PrivateAttr(None)
     _folder: Path = PrivateAttr(Path())
@@ -161,9 +176,8 @@ class AnalysisConfig(Section):
         fields = DatasetsConfig.model_fields
         if isinstance(value, dict) and value:
             sections = all(isinstance(item, dict) for item in value.values())
-            paths = all(isinstance(item, str | dict) for item in value.values())
             # a key that looks like one of a section is a misspelt one
-            if sections or (paths and not any(nearest(name, fields) for name in value)):
+            if sections or not any(nearest(name, fields) for name in value):
                 return validate_entries(DatasetsConfig, _named(value))
         return validate_inside(DatasetsConfig, value)
 
@@ -367,6 +381,11 @@ def _named(sections):
     return sections
 
 
+def _suggestion(name, known):
+    hint = nearest(name, known)
+    return f"; did you mean {hint!r}?" if hint else ""
+
+
 def check_references(config):
     """Check that what sections name is there and of the same process."""
     known = list(config.profiles)
@@ -376,7 +395,8 @@ def check_references(config):
     named += [(("simulations", name, "profile"), section.profile) for name, section in simulations]
     for loc, name in named:
         if name is not None and name not in known:
-            raise fail(f"no profile {name!r} in profiles ({', '.join(known) or 'empty'})", *loc)
+            text = f"no profile {name!r} in profiles ({', '.join(known) or 'empty'})"
+            raise fail(f"{text}{_suggestion(name, known)}", *loc)
     strength = "sigmav" if config.process == "annihilation" else "tau"
     for name, scenario in config.simulations.items():
         if scenario.injected is not None and getattr(scenario.injected, strength) is None:
@@ -391,8 +411,11 @@ def check_references(config):
         if bands.simulation not in scenarios:
             raise fail(
                 f"bands from toys need the simulation {bands.simulation!r}; there are "
-                f"{', '.join(scenarios) or 'none'}. Add it, or take asimov", "bands"
-            )  # fmt: skip
+                f"{', '.join(scenarios) or 'none'}. Add it, or take asimov"
+                f"{_suggestion(bands.simulation, scenarios)}",
+                "bands",
+                *(["simulation"] if "simulation" in bands.model_fields_set else []),
+            )
         if scenarios[bands.simulation].injected is not None:
             raise fail("bands are about simulations without a signal", "bands", "simulation")
     for i, channel in enumerate(config.plots.channels or ()):
