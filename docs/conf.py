@@ -1,13 +1,18 @@
-"""Sphinx configuration. Pages of the API are written for the rooms that exist."""
+"""Sphinx configuration. Pages of the API and the keys of the configuration are written anew."""
 
 import importlib
+import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import dmgammapy
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from _reference import reference_page  # noqa: E402
 
 project = "dmgammapy"
 author = "The dmgammapy developers"
@@ -37,6 +42,7 @@ numpydoc_show_class_members = False
 html_theme = "pydata_sphinx_theme"
 html_title = "dmgammapy"
 html_show_sourcelink = False
+html_static_path = ["api/_static"]
 html_theme_options = {"show_toc_level": 2, "navbar_align": "left", "footer_start": ["copyright"]}
 
 if os.environ.get("READTHEDOCS"):  # links to other packages need the network
@@ -81,4 +87,14 @@ def write_api_pages():
     (folder / "index.rst").write_text("\n".join([*index, ""]))
 
 
+def write_configuration_pages():
+    """Write the JSON Schema of the configuration, and a page with tables of its keys."""
+    schema = importlib.import_module("dmgammapy.analysis").AnalysisConfig.json_schema()
+    static = HERE / "api" / "_static"
+    static.mkdir()
+    (static / "dmgammapy-config.schema.json").write_text(json.dumps(schema, indent=1))
+    (HERE / "api" / "configuration_reference.md").write_text(reference_page(schema))
+
+
 write_api_pages()
+write_configuration_pages()

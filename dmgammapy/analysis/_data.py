@@ -6,7 +6,7 @@ from functools import partial
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
+from astropy.table import QTable, Table
 from gammapy.datasets import Datasets
 from gammapy.modeling.models import Models
 
@@ -248,6 +248,9 @@ def _read_counts(params, files, member, path):
     for dataset in datasets:
         dataset.models = [*(dataset.models or ()), *others, *source]
     _rename(datasets, member)
+    if member["instrument"]:
+        for dataset in datasets:
+            dataset.meta_table = Table({"TELESCOP": [member["instrument"]]})
     return list(datasets)
 
 
@@ -444,8 +447,8 @@ def _check_energies(rows, dataset, path):
             if not np.allclose(given, expected, rtol=1e-3):
                 k = int(np.argmax(~np.isclose(given, expected, rtol=1e-3)))
                 raise ValueError(
-                    f"{path}: {name} of {dataset.name}, bin {k}, is {given[k]:.5g} GeV, the file of "
-                    f"the target says {expected[k]:.5g} GeV; rows must be in the order of the bins."
+                    f"{path}: {name} of {dataset.name}, bin {k}, is {given[k]:.5g} GeV, its file "
+                    f"says {expected[k]:.5g} GeV; rows must be in the order of the bins."
                 )
 
 

@@ -32,6 +32,7 @@ class FileFinder:
 
     def __init__(self, master):
         folder = Path(master).resolve().parent
+        self.beside = folder
         self.base = folder.parent if folder.name == "config" else folder
         parents = [folder, *folder.parents][: LEVELS + 1]
         self.folders = list(dict.fromkeys([self.base, *parents, Path.cwd()]))
@@ -59,8 +60,7 @@ class FileFinder:
         """
         name = Path(os.path.expandvars(str(name))).expanduser()
         tried = [folder / name for folder in self.folders]
-        # beside the master, if that is not in a folder config
-        tried.append(self.folders[1] / name.name if len(self.folders) > 1 else Path(name.name))
+        tried.append(self.beside / name.name)  # if the master is not in a folder config
         tried = list(dict.fromkeys(tried))
         for path in tried:
             if path.is_file():
@@ -104,6 +104,7 @@ class DmpipeFile:
         return cls(YAMLSource(path), name)
 
     def __contains__(self, key):
+        self._asked.append(key)
         return key in self.data
 
     def take(self, key, default=None):

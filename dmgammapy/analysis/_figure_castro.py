@@ -233,9 +233,7 @@ def _hatch(ax, masses, empty):
     """Hatch masses of which the data know nothing."""
     if not empty.any():
         return
-    from dmgammapy.visualization._style import log_edges
-
-    edges = log_edges(masses)
+    edges = common.mass_edges(masses)
     for i in np.flatnonzero(empty):
         ax.axvspan(
             edges[i], edges[i + 1], facecolor="none", edgecolor="0.7", hatch="//", zorder=1.2,

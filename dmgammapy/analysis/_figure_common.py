@@ -14,9 +14,9 @@ from dmgammapy.spectra import channel_label, channel_latex
 
 __all__ = [
     "band_values", "best_values", "channel_text", "explain", "finish", "limit_method",
-    "limit_values", "mark_missing", "mass_text", "n_realisations", "new_figure", "pick",
-    "plain_text", "select_channel", "set_title", "set_view", "status_values", "title_parts",
-    "truth_of",
+    "limit_values", "mark_missing", "mass_edges", "mass_text", "n_realisations", "new_figure",
+    "pick", "plain_text", "select_channel", "set_title", "set_view", "status_values",
+    "title_parts", "truth_of",
 ]  # fmt: skip
 
 WIDTH, HEIGHT = 6.6, 4.9  # inches
@@ -214,6 +214,15 @@ def explain(reason, parts=()):
     )  # fmt: skip
     set_title(ax, *parts)
     return figure
+
+
+def mass_edges(masses):
+    """Edges of cells around masses, halfway in the logarithm; a single cell is a decade wide."""
+    if len(masses) == 1:
+        return masses[0] * np.array([10**-0.5, 10**0.5])
+    ratio = np.sqrt(masses[1:] / masses[:-1])
+    first, last = masses[0] / ratio[0], masses[-1] * ratio[-1]
+    return np.concatenate([[first], masses[:-1] * ratio, [last]])
 
 
 def mass_text(mass):

@@ -234,11 +234,7 @@ def _latex(channel):
 
 def _draw_shares(mass, rows, labels, parts):
     figure, ax = common.new_figure(height=1.6 + 0.22 * len(rows))
-    if len(mass) > 1:
-        ratio = np.sqrt(mass[1:] / mass[:-1])
-        edges = np.concatenate([[mass[0] / ratio[0]], mass[:-1] * ratio, [mass[-1] * ratio[-1]]])
-    else:
-        edges = mass[0] * np.array([10**-0.1, 10**0.1])
+    edges = common.mass_edges(mass)
     bound = np.nanmax(np.abs(rows)) or 1.0
     image = ax.pcolormesh(
         edges, np.arange(len(rows) + 1), 100 * rows, cmap="cividis",

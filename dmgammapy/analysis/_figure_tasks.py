@@ -442,7 +442,8 @@ class Figures:
             if model is None:
                 return None
             if scenario == BLANK:
-                n = min(len(self.plan.tasks[parent].outputs) for parent in model.parents)
+                fields = [id for id in model.parents if id.startswith("blank/")]
+                n = min(len(self.plan.tasks[id].outputs) for id in fields)
             else:
                 n = self.config.scenarios[scenario].n
             if number >= n:

@@ -60,7 +60,23 @@ def read_targets(config, section, loc):
     names = [target.name for target in kept]
     # of several versions of a target only the used one counts
     skipped = {name: why for name, why in skipped.items() if name not in names}
-    return [(_with_override(config, t), profiles.get(t.key)) for t in kept], skipped
+    members = [
+        (_with_override(config, t), profiles.get(t.key) or profile_of(config, t.version))
+        for t in kept
+    ]
+    return members, skipped
+
+
+def profile_of(config, version):
+    """Profile that is a short name of a version and says no more, or None."""
+    if version is None:
+        return None
+    names = [
+        name
+        for name, profile in config.profiles.items()
+        if profile.version == version and profile.spatial == "point"
+    ]
+    return names[0] if len(names) == 1 else None
 
 
 def check_overrides(config, names):
@@ -132,7 +148,7 @@ def _all_targets(config, section, loc):
         if section.profile is not None:
             version = profiles[section.profile].version
             if version is not None:
-                targets = Targets.from_names([f"{t.name}:{version}" for t in targets])
+                targets = _in_version(targets, version)
             named = {target.key: section.profile for target in targets}
         return targets, named
     except ConfigError:
@@ -141,6 +157,14 @@ def _all_targets(config, section, loc):
         hint = nearest(section.roster, Targets.rosters()) if key == "roster" else None
         suggestion = f" Did you mean {hint!r}?" if hint else ""
         raise config.error(loc, f"{_text(error)}{suggestion}") from error
+
+
+def _in_version(targets, version):
+    """The same targets in another version: of the file if it has it, otherwise bundled."""
+    own = {t.name: t for t in targets if t.version == version}
+    names = dict.fromkeys(t.name for t in targets)
+    found = [own.get(name) or Targets.from_names([f"{name}:{version}"])[0] for name in names]
+    return Targets(found)
 
 
 def _named(names, profiles):

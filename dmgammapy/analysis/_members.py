@@ -1,17 +1,22 @@
 """Who is analysed: the targets of all rosters, their files, and who is left out and why."""
 
 import logging
+import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 import numpy as np
 from astropy.table import Table
 
 from dmgammapy.estimators import JFactorCovariance
+from dmgammapy.modeling.priors import check_width_in_covariance
 from dmgammapy.targets import Target
 
-from ._files import DatasetFiles
+from ._files import DatasetFiles, linked_files
 from ._inputs import check_overrides, is_path, missing_jfactor, named_targets, read_targets
 from ._sections import dataset_formats
+from ._tasks import digest
+from ._yaml import nearest
 
 __all__ = ["Member", "Members", "read_covariance"]
 
@@ -75,7 +80,6 @@ class Members:
 
     def __init__(self, config):
         self.config = config
-        self.covariance = read_covariance(config)
         self.rosters, self.all, self.skipped, self.notes = {}, {}, {}, []
         self.patterns = {
             name: DatasetFiles(config.resolve(section.path, self.place(name, "path")))
@@ -83,13 +87,13 @@ class Members:
         }
         # what was looked at: absent files too, folders of which all is taken, rosters
         self.probed, self.folders, self.read = set(), set(), self._files_read()
+        self.covariance = read_covariance(config)
         chosen = self._choose()
-        versions = {}
-        for members in chosen.values():
-            for target, _ in members:
-                versions.setdefault(target.name, set()).add(target.version)
+        self._check_widths()
+        self._labels = labels_of(chosen)
+        self._reasons = {}
         for name, members in chosen.items():
-            found = [self._member(target, profile, versions) for target, profile in members]
+            found = [self._member(name, target, profile) for target, profile in members]
             self.rosters[name] = [member for member in found if member is not None]
         self._check()
 
@@ -121,31 +125,81 @@ class Members:
     def _choose(self):
         config = self.config
         chosen, self.named, self.sections = {}, set(config.jfactor.targets), self._sections()
+        self._left, self._named_in = {}, {}
         for name, (section, loc) in self.sections.items():
-            chosen[name], skipped = read_targets(config, section, loc)
-            self.skipped |= skipped
-            self.named |= named_targets(config, section)
+            chosen[name], self._left[name] = read_targets(config, section, loc)
+            self._named_in[name] = named_targets(config, section)
+            self.named |= self._named_in[name]
         names = [target.name for members in chosen.values() for target, _ in members]
-        self.names = list(dict.fromkeys([*names, *self.skipped]))
+        left = [name for skipped in self._left.values() for name in skipped]
+        self.names = list(dict.fromkeys([*names, *left]))
         check_overrides(config, names)
+        if self.covariance is not None:
+            chosen = self._with_covariance(chosen)
         return chosen
 
-    def _member(self, target, profile, versions):
-        label = target.name
-        if profile is not None:
-            label = f"{target.name}.{profile}"
-        elif len(versions[target.name]) > 1:
-            label = f"{target.name}.{target.version}"
+    def _with_covariance(self, chosen):
+        """Targets whose width is that of the covariance, where they have none of their own."""
+        covariance, loc = self.covariance, ("jfactor", "covariance")
+        used = {target.name for members in chosen.values() for target, _ in members}
+        unused = [name for name in covariance.names if name not in used]
+        if len(unused) == len(covariance.names):
+            raise self.config.error(loc, f"it holds {', '.join(unused)}, which are not analysed")
+        if unused:
+            self.notes.append(f"jfactor.covariance: {', '.join(unused)} are not analysed.")
+        key = "log10_jfactor" if self.config.process == "annihilation" else "log10_dfactor"
+        out = {}
+        for roster, members in chosen.items():
+            out[roster] = []
+            for target, profile in members:
+                width = covariance.widths.get(target.name)
+                if width is not None and getattr(target, f"{key}_err") is None:
+                    if target.has_jfactor(self.config.process):
+                        target = target.copy(**{f"{key}_err": float(width)})
+                elif width is not None and target.has_jfactor(self.config.process):
+                    try:
+                        prior = target.jfactor_prior(self.config.process)
+                        check_width_in_covariance(target.name, prior, width)
+                    except ValueError as error:
+                        raise self.config.error(loc, str(error)) from None
+                out[roster].append((target, profile))
+        return out
+
+    def _check_widths(self):
+        """Check that extra widths are about instruments and targets that are there."""
+        config = self.config
+        widths = config.jfactor.extra_widths
+        if not widths:
+            return
+        known = [section.instrument or name for name, section in config.sources.items()]
+        loc = ("jfactor", "extra_widths")
+        if "" in known:
+            raise config.error(
+                loc,
+                "name the instrument that they are about: datasets: {path: ..., instrument: ...}",
+            )
+        for key, value in widths.items():
+            named = [key]
+            if isinstance(value, dict):
+                if key not in self.names:
+                    raise config.error((*loc, key), f"no target {key!r}{_hint(key, self.names)}")
+                named = list(value)
+            for name in named:
+                if name not in known:
+                    sub = (key,) if name == key else (key, name)
+                    raise config.error(
+                        (*loc, *sub), f"no instrument {name!r} in datasets{_hint(name, known)}"
+                    )
+
+    def _member(self, roster, target, profile):
+        label = self._labels[identity(target, profile)]
         if label in self.all:
             return self.all[label]
         config = self.config
-        needs_width = config.jfactor.methods != ["fixed"]
-        if self.covariance is not None and target.name in self.covariance.names:
-            needs_width = False
-        reason = missing_jfactor(target, config.process, needs_width)
+        reason = missing_jfactor(target, config.process, config.jfactor.methods != ["fixed"])
         files, absent = {}, []
         for name, section in config.sources.items():
-            if section.targets is not None and not _fits(target, section.targets):
+            if not _fits(target.name, section.targets):
                 continue
             path = self.patterns[name].path(target, profile)
             self.probed.add(path)
@@ -157,8 +211,9 @@ class Members:
             reason = reason or "; ".join(f"no file {path}" for _, path in absent)
             reason = reason or "no source of datasets is about it"
         if reason:
-            self.skipped[target.name] = reason
+            self._reasons.setdefault(roster, {})[target.name] = reason
             return None
+        self._check_instruments(label, files)
         if absent:
             what = ", ".join(f"{name} ({path})" for name, path in absent)
             self.notes.append(f"{label}: no file of {what}.")
@@ -166,22 +221,44 @@ class Members:
         self.all[label] = Member(target, label, profile, spatial, files)
         return self.all[label]
 
+    def _check_instruments(self, label, files):
+        seen = {}
+        for name in files:
+            instrument = self.config.sources[name].instrument or name
+            if instrument in seen:
+                raise self.config.error(
+                    self.place(name, "instrument"),
+                    f"{label} would be counted twice: {seen[instrument]} and {name} are of the "
+                    f"same instrument, {instrument}",
+                )
+            seen[instrument] = name
+
     def _check(self):
         config = self.config
         used = {member.target.name for member in self.all.values()}
-        for name in used & set(self.skipped):
-            self.notes.append(f"{name}: one version is not used: {self.skipped.pop(name)}.")
-        for name, (_, loc) in self.sections.items():
-            if not self.rosters[name]:
-                reasons = "\n".join(f"- {who}: {why}" for who, why in self.skipped.items())
-                where = ("datasets",) if isinstance(config.datasets, dict) else ("datasets", "path")
-                what = f"none of {len(self.skipped)} targets can be used"
-                if len(self.sections) > 1:
-                    what, where = f"none of the roster's {what[8:]}", loc
-                raise config.error(where, f"{what}:\n{reasons}")
-        missing = [name for name in self.skipped if name in self.named and not self._left_out(name)]
+        missing = {}
+        for roster, (_, loc) in self.sections.items():
+            reasons = self._reasons.get(roster, {})
+            if not self.rosters[roster]:
+                self._nothing_left(self._left[roster] | reasons, loc)
+            named = self._named_in[roster] | set(config.jfactor.targets)
+            for name, why in reasons.items():
+                if name in named:
+                    missing[name] = why
+                if name in used:
+                    self.notes.append(f"{name} is not used in the roster {roster}: {why}.")
+                else:
+                    self.skipped[name] = why
+        for skipped in self._left.values():
+            self.skipped |= {
+                name: why
+                for name, why in skipped.items()
+                if name not in used and name not in self.skipped
+            }
+        # in the order of the rosters
+        self.skipped = {name: self.skipped[name] for name in self.names if name in self.skipped}
         if missing and config.execution.on_error == "stop":
-            reasons = [f"target {name}: {self.skipped[name]}" for name in missing]
+            reasons = [f"target {name}: {why}" for name, why in missing.items()]
             loc = ("targets",) if config.targets is not None else ("rosters",)
             raise config.error(loc, "\n".join([*reasons, GO_ON]))
         for name, why in self.skipped.items():
@@ -190,25 +267,66 @@ class Members:
         for note in self.notes:
             log.warning("%s", note)
         self.unused_files = {}
-        for pattern in self.patterns.values():
-            self.unused_files |= pattern.unused(self.names)
+        for name, pattern in self.patterns.items():
+            patterns = config.sources[name].targets
+            names = [target for target in self.names if _fits(target, patterns)]
+            self.unused_files |= pattern.unused(names)
+
+    def _nothing_left(self, skipped, loc):
+        reasons = "\n".join(f"- {who}: {why}" for who, why in skipped.items())
+        where = ("datasets",) if isinstance(self.config.datasets, dict) else ("datasets", "path")
+        what = f"none of {len(skipped)} targets can be used"
+        if len(self.sections) > 1:
+            what, where = f"none of the roster's {what[8:]}", loc
+        raise self.config.error(where, f"{what}:\n{reasons}")
 
     def _left_out(self, name):
         """Whether the configuration itself leaves a target out."""
         return self.skipped[name].startswith(("in ", "not in "))
 
+    def input_files(self, member, instrument):
+        """Files that a task about a member reads, by name; those they lead to, too."""
+        task, path = member.task(instrument), member.files[instrument]
+        found = {task: path}
+        models = self.models_file(member, instrument)
+        if models is not None:
+            found[f"models/{task}"] = models
+        if self.kind(member, instrument) == "counts":
+            parts = linked_files(path) + ([] if models is None else linked_files(models))
+            found |= {f"part/{task}/{k:04d}": part for k, part in enumerate(parts)}
+        return {name: str(path) for name, path in found.items()}
+
+    def models_file(self, member, instrument):
+        """Gammapy models of everything but the target, or None."""
+        models = self.config.sources[instrument].models
+        if models is None:
+            return None
+        loc = self.place(instrument, "models")
+        path = DatasetFiles(self.config.resolve(models, loc)).path(member.target, member.profile)
+        if not path.is_file():
+            raise self.config.error(loc, f"no file {path}")
+        return path
+
+    def kind(self, member, instrument):
+        """What a file holds: ``sed``, ``castro``, ``counts`` or, if only it knows, None."""
+        section = self.config.sources[instrument]
+        if section.models is not None:
+            return "counts"
+        if section.format is not None:
+            return dataset_formats()[section.format]
+        yaml = member.files[instrument].suffix in (".yaml", ".yml")
+        return "counts" if yaml else None
+
     def describe(self, member, instrument):
         """What tasks are told about a member, as JSON."""
         section = self.config.sources[instrument]
-        kind = None if section.format is None else dataset_formats()[section.format]
-        if section.models is not None:
-            kind = "counts"
-        target = member.target
+        kind = self.kind(member, instrument)
+        target, task = member.target, member.task(instrument)
         width = target.log10_jfactor_err
         if self.config.process == "decay":
             width = target.log10_dfactor_err
         return {
-            "task": member.task(instrument),
+            "task": task,
             "target": target.to_dict(),
             "label": member.label,
             "instrument": section.instrument or instrument,
@@ -216,10 +334,50 @@ class Members:
             "kind": kind,
             "spatial": member.spatial,
             "has_width": width is not None and bool(np.all(np.isfinite(width))),
-            "file": member.task(instrument),
-            "models": f"models/{instrument}" if section.models is not None else None,
+            "file": task,
+            "models": f"models/{task}" if section.models is not None else None,
             "shown": shown_path(self.config, member.files[instrument]),
         }
+
+
+def identity(target, profile):
+    """What tells one way of analysing a target from another."""
+    return digest([target.to_dict(), profile])
+
+
+def labels_of(chosen):
+    """Names of members by `identity`: as short as the other rosters allow.
+
+    Parameters
+    ----------
+    chosen : dict of list of (`~dmgammapy.targets.Target`, str or None)
+        Targets and profiles by roster.
+    """
+    seen = {}
+    for roster, members in chosen.items():
+        for target, profile in members:
+            found = seen.setdefault(target.name, {})
+            found.setdefault(identity(target, profile), (roster, target.version, profile))
+    labels = {}
+    for name, found in seen.items():
+        tries = {}
+        for key, (roster, version, profile) in found.items():
+            suffix = profile or (version or roster if len(found) > 1 else None)
+            tries[key] = name if suffix is None else f"{name}.{_path_part(suffix)}"
+        taken = list(tries.values())
+        for key, label in tries.items():
+            # the same version of two tables: they differ in J
+            labels[key] = f"{label}.{found[key][0]}" if taken.count(label) > 1 else label
+    return labels
+
+
+def _path_part(text):
+    return re.sub(r"[^\w.+-]", "_", text)
+
+
+def _hint(word, known):
+    hint = nearest(word, known)
+    return f"; did you mean {hint!r}?" if hint else f", which has {', '.join(known)}"
 
 
 def shown_path(config, path):
@@ -230,10 +388,11 @@ def shown_path(config, path):
         return str(path)
 
 
-def _fits(target, patterns):
-    from fnmatch import fnmatchcase
-
-    return any(fnmatchcase(target.name, pattern.partition(":")[0]) for pattern in patterns)
+def _fits(name, patterns):
+    """Whether a source is about a target."""
+    if patterns is None:
+        return True
+    return any(fnmatchcase(name, pattern.partition(":")[0]) for pattern in patterns)
 
 
 def read_covariance(config):

@@ -91,11 +91,7 @@ class Plan:
         """Input files of (member, instrument) pairs, by name."""
         found = {} if self._spectra_file is None else {"spectra": str(self._spectra_file)}
         for member, instrument in members:
-            found[member.task(instrument)] = str(member.files[instrument])
-            models = self.config.sources[instrument].models
-            if models is not None:
-                loc = self.members.place(instrument, "models")
-                found[f"models/{instrument}"] = str(self._existing(models, loc))
+            found |= self.members.input_files(member, instrument)
         return found
 
     def _existing(self, text, loc):
@@ -253,6 +249,10 @@ class Plan:
         """log10 J of the profile that makes the signal, by target, where it is another."""
         if section.profile is None:
             return None
+        if section.log10_jfactor == "prior":
+            raise self.config.error(
+                (*loc, "log10_jfactor"), "the true J is that of the profile, or drawn; not both"
+            )
         version = self.config.profiles[section.profile].version
         members = self.members.rosters[roster]
         if version is None or all(member.target.version == version for member in members):
@@ -320,7 +320,9 @@ class Plan:
                 names = ", ".join(without)
                 self.notes.append(f"roster {roster}: none are stacked, no blank fields of {names}.")
                 continue
-            parents = [id for member in members for id in made[member.label]]
+            # the likelihoods of the data say which targets the controls are to hold
+            parents = [member.task(name) for member, name in self.pairs(roster)]
+            parents += [id for member in members for id in made[member.label]]
             for jfactor in self.jfactors:
                 base = f"{roster}/{jfactor['method']}"
                 outputs = [f"blank/{base}.fits", f"blank/{base}_bands.fits"]

@@ -17,6 +17,7 @@ from ._report_results import (
     control_tables,
     floats,
     limit_tables,
+    of_first_target,
     significance_tables,
     statuses,
     strength_of,
@@ -87,7 +88,8 @@ class ReportInputs:
         Names of targets by roster, the main one first.
     instruments : list of str
     targets : list of dict
-        ``name, profile, instruments, log10_jfactor, width, ts_max, file``; what is not known may
+        ``name, profile, instruments, log10_jfactor, width, ts_max, file`` (``log10_dfactor`` for
+        decay; ``width`` may be a pair of a lower and an upper one); what is not known may
         be None or absent. ``file`` may be a list.
     skipped : dict
         Reason by target.
@@ -265,8 +267,9 @@ def _headlines(inputs):
     """Strongest limit and largest TS of the main result."""
     table = _main(inputs.limits)
     name = strength_of(table)
-    if name is None:
+    if name is None or not len(table):
         return []
+    table = of_first_target(table)
     found = []
     values = floats(table, name)
     if np.isfinite(values).any():

@@ -16,6 +16,7 @@ __all__ = [
     "control_tables",
     "floats",
     "limit_tables",
+    "of_first_target",
     "significance_tables",
     "statuses",
     "strength_of",
@@ -36,6 +37,13 @@ def floats(table, name):
 def strength_of(table):
     names = [] if table is None else [name for name in STRENGTHS if name in table.colnames]
     return names[0] if names else None
+
+
+def of_first_target(table):
+    """Rows of the target that comes first, which is the stack."""
+    if "target" not in table.colnames or not len(table):
+        return table
+    return table[np.array(table["target"]) == table["target"][0]]
 
 
 def statuses(table, name="status"):
@@ -95,8 +103,7 @@ def _overview(inputs):
     name = strength_of(table)
     if name is None or len(set(table["channel"])) < 2:
         return None
-    if "target" in table.colnames:  # the stack comes first
-        table = table[np.array(table["target"]) == table["target"][0]]
+    table = of_first_target(table)
     masses = np.unique(floats(table, "mass"))
     channels = list(dict.fromkeys(str(c) for c in table["channel"]))
     shown = np.unique(np.round(np.linspace(0, len(masses) - 1, MOST_MASSES)).astype(int))
@@ -142,7 +149,8 @@ def target_tables(inputs):
         Column("TS max", None, "Largest TS of this target in all masses and channels.", ".2f"),
         Column("file"),
     ]
-    keys = ("name", "profile", "instruments", "log10_jfactor", "width", "ts_max", "file")
+    log10 = f"log10_{factor.lower()}factor"
+    keys = ("name", "profile", "instruments", log10, "width", "ts_max", "file")
     rows = [[cell(target.get(key)) for key in keys] for target in inputs.targets]
     tables = []
     if rows:
@@ -167,12 +175,21 @@ def used_columns(columns, rows):
 
 def cell(value):
     """A value as a cell of a table: lists in one line, a pair of errors with their signs."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     if isinstance(value, (list, tuple, np.ndarray)):
+        if len(value) == 2 and all(isinstance(v, float) for v in value):
+            return _pair(*value)
         parts = [format_value(v, ".2f" if isinstance(v, float) else None) for v in value]
-        if len(parts) == 2 and all(isinstance(v, float) for v in value):
-            return f"−{parts[0]}\u00a0+{parts[1]}"
-        return ", ".join(str(p) for p in parts)
+        return ", ".join(part for part in parts if part) or None
     return str(value) if isinstance(value, Path) else value
+
+
+def _pair(low, high):
+    """A lower and an upper error; one number if they are the same."""
+    if np.isnan(low) or np.isnan(high):
+        return None
+    return low if low == high else f"−{low:.2f}\u00a0+{high:.2f}"
 
 
 def contribution_tables(inputs):

@@ -1,20 +1,22 @@
 """The last task: summary, table of targets and report of all that was done."""
 
+from pathlib import Path
+
+from ._members import shown_path
 from ._tasks import Task
+from .store import hash_file
 
 __all__ = ["report_task"]
 
 
-def report_task(plan, runner, command):
+def report_task(plan, runner):
     """Task that writes the summary, the table of targets and, if wanted, the report.
 
     Parameters
     ----------
     plan : `~dmgammapy.analysis._plan.Plan`
     runner : `~dmgammapy.analysis._run.Runner`
-        After all other tasks.
-    command : str
-        What the user ran.
+        That has done, or looked at, all other tasks.
     """
     config = plan.config
     outputs = ["summary.txt", "targets.ecsv"]
@@ -60,6 +62,17 @@ def report_task(plan, runner, command):
         "report": config.report,
         "plots": config.plots.enabled,
     }
+    if config.report:
+        drawn = [task for task in plan.tasks.values() if "about" in task.params]
+        params["figures"] = {task.outputs[0]: task.params["about"] for task in drawn}
+        paths = {path for task in plan.tasks.values() for path in task.files.values()}
+        params["inputs"] = [
+            [Path(path).stem, shown_path(config, Path(path)), hash_file(path)]
+            for path in sorted(paths)
+            if Path(path).is_file()
+        ]
+        done = [id for id, state in runner.states.items() if state == "done"]
+        params["keys"] = {id: runner.keys[id] for id in done}
     parents = [id for id in plan.tasks if runner.states.get(id) == "done"]
     return Task(
         id="report",

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.table import QTable, vstack
 from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 
+from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import (
     CastroMaps,
     ExpectedLimitsEstimator,
@@ -15,7 +16,6 @@ from dmgammapy.estimators import (
     SignificanceEstimator,
 )
 from dmgammapy.makers import BlankFieldMaker, SimulatedDatasetMaker, move_source
-from dmgammapy.modeling import JFactorPrior
 
 from ._data import (
     castro_of,
@@ -83,11 +83,8 @@ def castro(params, files, parents, folder):
 
 def target(params, files, parents, folder):
     """Likelihood of a target: instruments joined, J treated."""
-    castros, jfactor = read_castros(parents, "castro/"), params["jfactor"]
-    for result in castros:
-        if "width" in jfactor and result.meta.prior is None:
-            result.meta.prior = JFactorPrior(result.meta.log10_jfactor, jfactor["width"])
-    combined = make_stack(castros, jfactor, params["cl"]).run()
+    castros = read_castros(parents, "castro/")
+    combined = make_stack(castros, params["jfactor"], params["cl"]).run()
     write_castro(combined, folder / params["output"])
 
 
@@ -153,16 +150,24 @@ def make_expected(params, files, parents, method="toys", limit_method=None):
     members = _present(params, parents)
     datasets, owners = _read_members(params, files, members)
     maker = make_maker(params, files, datasets, owners)
+    found = [(m["target"]["name"], _instrument(d)) for m, d in zip(owners, datasets, strict=True)]
     estimator = ExpectedLimitsEstimator(
         make_estimator(params, files),
         maker,
         method=method,
         limit_method=limit_method or params["limit_method"],
-        stack=stack_options(params["jfactor"]),
+        stack=stack_options(params["jfactor"], found),
         quantiles=params.get("quantiles") or (0.5,),
         show_progress=False,
     )
     return estimator, datasets
+
+
+def _instrument(dataset):
+    if isinstance(dataset, SEDLikelihoodDataset):
+        return dataset.instrument
+    table = dataset.meta_table
+    return None if table is None or "TELESCOP" not in table.colnames else table["TELESCOP"][0]
 
 
 def simulate(params, files, parents, folder):
@@ -174,17 +179,32 @@ def simulate(params, files, parents, folder):
     if not per_target:
         results = {"stack": results}
     for name, relative in params["outputs"].items():
-        write_castro(results[name], folder / relative)
+        result = results.get(name)
+        write_castro(
+            _nothing_known(results["stack"], name) if result is None else result, folder / relative
+        )
+
+
+def _nothing_known(like, name):
+    """Ensemble of a target that is left out, since its likelihood could not be made."""
+    ensemble = like.copy()
+    for quantity in ("norm", "norm_ul", "ts"):
+        ensemble[quantity].data = np.full_like(ensemble[quantity].data, np.nan)
+    word = int(LimitStatus.NO_INFORMATION)
+    ensemble["status"].data = np.full_like(ensemble["status"].data, word)
+    ensemble.meta.target, ensemble.meta.contributors = name, {}
+    ensemble.meta.notes = [f"{name} is left out: its likelihood could not be made."]
+    return ensemble
 
 
 def simulated_stack(params, files, parents, folder):
     """Stack of one realisation with its scans, which ensembles leave out."""
     estimator, datasets = make_expected(params, files, parents)
-    simulated = estimator.maker.run(datasets, params["realisation"])
-    castros = make_estimator(params, files).run(simulated)
-    castros = castros if isinstance(castros, list) else [castros]
-    result = make_stack(castros, params["jfactor"], params["cl"]).run()
-    write_castro(result, folder / params["output"])
+    estimator.engine = "datasets"
+    i = params["realisation"]
+    write_castro(
+        estimator._engine(datasets, None, i + 1)[0].stack(i).run(), folder / params["output"]
+    )
 
 
 def join_realisations(parts):
@@ -259,29 +279,45 @@ def _moved_castros(params, files, member, estimator, n_fields):
 
 def blank_stacks(params, files, parents, folder):
     """Stacks of the first blank field of all targets, of the second of all, ..."""
-    n = min(len(paths) for paths in parents.values())
-    results = []
-    for i in range(n):
-        castros = [CastroMaps.read(list(paths.values())[i]) for paths in parents.values()]
-        results.append(make_stack(castros, params["jfactor"], params["cl"]).run())
-    ensemble = as_ensemble(results)
-    ensemble.meta.origin = f"{n} blank fields of each target"
-    write_castro(ensemble, folder / params["output"])
-    write_castro(ensemble.quantiles(params["quantiles"]), folder / params["bands"])
-    notes = []
-    unequal = {name: len(paths) for name, paths in parents.items() if len(paths) != n}
+    blank, notes = _blank_files(parents)
+    n = min(len(paths) for paths in blank.values())
+    unequal = {name: len(paths) for name, paths in blank.items() if len(paths) != n}
     if unequal:
         notes.append(f"{n} blank fields are used, the fewest of any target; more are of {unequal}.")
+    ensemble = as_ensemble([_stack_of_field(blank, i, params) for i in range(n)])
+    ensemble.meta.origin = f"{n} blank fields of each target"
+    ensemble.meta.notes = [*ensemble.meta.notes, *notes]
+    write_castro(ensemble, folder / params["output"])
+    write_castro(ensemble.quantiles(params["quantiles"]), folder / params["bands"])
     return {"notes": notes}
+
+
+def _blank_files(parents):
+    """Blank fields of the targets that the stack of the data holds, and notes on others."""
+    blank = {
+        name: list(paths.values()) for name, paths in parents.items() if name.startswith("blank/")
+    }
+    seen = [name for name in parents if name.startswith("castro/")]
+    notes = []
+    if seen:
+        blank = {name: p for name, p in blank.items() if name.removeprefix("blank/") in seen}
+        lost = [name for name in seen if f"blank/{name}" not in blank]
+        if lost:
+            notes.append(f"the blank fields have no {', '.join(lost)}, which the data have.")
+    if not blank:
+        raise ValueError("there are no blank fields of targets whose likelihood could be made.")
+    return blank, notes
+
+
+def _stack_of_field(blank, i, params):
+    castros = [CastroMaps.read(paths[i]) for paths in blank.values()]
+    return make_stack(castros, params["jfactor"], params["cl"]).run()
 
 
 def blank_stack(params, files, parents, folder):
     """Stack of one blank field of each target with its scans."""
-    i = params["realisation"]
-    castros = [CastroMaps.read(list(paths.values())[i]) for paths in parents.values()]
-    write_castro(
-        make_stack(castros, params["jfactor"], params["cl"]).run(), folder / params["output"]
-    )
+    result = _stack_of_field(_blank_files(parents)[0], params["realisation"], params)
+    write_castro(result, folder / params["output"])
 
 
 def as_ensemble(results):

@@ -6,6 +6,7 @@ Paths in a file are relative to that file; ``~`` and ``${VARIABLE}`` are expande
 import json
 import os
 import re
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -69,6 +70,14 @@ def _allow_empty(schema):
     schema["additionalProperties"] = {"anyOf": [schema["additionalProperties"], {"type": "null"}]}
 
 
+def _tell_instruments(schema):
+    """Names of instruments are none of the keys of one of them."""
+    keys = {"not": {"enum": list(DatasetsConfig.model_fields)}}
+    for form in schema["anyOf"]:
+        if form.get("type") == "object":
+            form["propertyNames"] = keys
+
+
 class AnalysisConfig(Section):
     """What an analysis does.
 
@@ -106,10 +115,13 @@ class AnalysisConfig(Section):
         {}, description="Short names of how targets are modelled: 'draco:name' in rosters."
     )
     datasets: DatasetsConfig | dict[Name, DatasetsConfig] = Field(
-        description="Likelihoods of the targets, or several such by instrument."
+        description="Likelihoods of the targets, or several such by instrument.",
+        json_schema_extra=_tell_instruments,
     )
     spectra: Spectra = Field("pppc4", description="Photon yields: a known name or a file.")
-    process: Literal["annihilation", "decay"] = "annihilation"
+    process: Literal["annihilation", "decay"] = Field(
+        "annihilation", description="What makes the gamma rays."
+    )
     channels: list[Channel] = Field(description="Channel names or mixtures {channel: fraction}.")
     masses: list[Mass] | MassesConfig = Field(description="Masses, or min, max and n.")
     norm_type: Literal["eflux", "flux", "dnde"] = Field(
@@ -176,8 +188,8 @@ class AnalysisConfig(Section):
         fields = DatasetsConfig.model_fields
         if isinstance(value, dict) and value:
             sections = all(isinstance(item, dict) for item in value.values())
-            # a key that looks like one of a section is a misspelt one
-            if sections or not any(nearest(name, fields) for name in value):
+            # a key that looks like one of a section is a misspelt one; fermi-lat is not "format"
+            if sections or not any(get_close_matches(str(name), fields, 1, 0.75) for name in value):
                 return validate_entries(DatasetsConfig, _named(value))
         return validate_inside(DatasetsConfig, value)
 
@@ -285,6 +297,7 @@ class AnalysisConfig(Section):
         """
         schema = cls.model_json_schema()
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        schema["oneOf"] = [{"required": [name]} for name in ("targets", "rosters")]
         return json.loads(json.dumps(schema))
 
     def error(self, loc, message):

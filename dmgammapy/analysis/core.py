@@ -165,10 +165,14 @@ class DMAnalysis:
 
     def _look(self, wanted=None):
         """`Runner` that has looked at all tasks without doing any."""
-        runner = Runner(self.pipeline.tasks, self.store, command=self._command)
+        runner = Runner(dict(self.pipeline.tasks), self.store, command=self._command)
         for level in parents_first(self.pipeline.tasks, wanted):
             for task in level:
                 runner.look(task)
+        if wanted is None:
+            last = report_task(self.pipeline, runner)
+            runner.tasks[last.id] = last
+            runner.look(last)
         return runner
 
     def plan(self, steps=None, tasks=None):
@@ -187,7 +191,7 @@ class DMAnalysis:
         wanted = self._wanted(steps, tasks)
         runner = self._look(wanted)
         rows = [
-            (id, self.pipeline.tasks[id].step, state, runner.reasons[id])
+            (id, runner.tasks[id].step, state, runner.reasons[id])
             for id, state in runner.states.items()
         ]
         return Table(rows=rows or None, names=["task", "step", "state", "reason"], dtype=[str] * 4)
@@ -207,7 +211,7 @@ class DMAnalysis:
         running = self.store.running() if self.store.is_locked() else set()
         rows = []
         for step in STEPS:
-            ids = [id for id, task in self.pipeline.tasks.items() if task.step == step]
+            ids = [id for id, task in runner.tasks.items() if task.step == step]
             if not ids:
                 continue
             counts = dict.fromkeys(STATES, 0)
@@ -271,15 +275,23 @@ class DMAnalysis:
                 runner.run(wanted, show_progress)
                 asked = (*([steps] if isinstance(steps, str) else steps or ()), *(tasks or ()))
                 if everything or "report" in asked:
-                    runner.run_last(report_task(plan, runner, self._command))
+                    runner.run_last(report_task(plan, runner))
             if everything and not runner.failures:
                 self.store.prune(runner.tasks)
             self.failures, self.computed = list(runner.failures.values()), runner.computed
             self.seconds = time.perf_counter() - start
             self._write_manifest(began, everything)
-        if self.failures:
+        if not all(self._is_skipped(failure) for failure in self.failures):
             raise AnalysisError(self.failures)
         return self._combined_or_none()
+
+    def _is_skipped(self, failure):
+        """Whether a failure only leaves out a target, as ``on_error: skip`` wants it."""
+        tasks = self.pipeline.tasks
+        if self.config.execution.on_error != "skip" or failure.task not in tasks:
+            return False
+        about_it = {tasks[id].step for id in failure.blocked if id in tasks} <= {"target", "plot"}
+        return failure.task.startswith(("castro/", "blank/castro/")) and about_it
 
     @property
     def _identity(self):
@@ -383,7 +395,13 @@ class DMAnalysis:
     @property
     def skipped(self):
         """Reason by name of every target that is not used."""
-        return dict(self.pipeline.members.skipped)
+        failed = {failure.task: failure.error for failure in self.failures}
+        out = dict(self.pipeline.members.skipped)
+        for label, member in self.pipeline.members.all.items():
+            tasks = [member.task(name) for name in member.files]
+            if all(task in failed for task in tasks):
+                out[label] = "; ".join(failed[task] for task in tasks)
+        return out
 
     @property
     def unused_files(self):

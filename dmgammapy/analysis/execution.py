@@ -14,8 +14,11 @@ Only the standard library is imported, joblib and dask when they are needed.
 """
 
 import math
+import os
 import re
 import signal
+import threading
+import time
 import warnings
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -292,7 +295,10 @@ class _LokyPool:
         for _ in range(2):
             if self._executors[n] is None:
                 self._executors[n] = self._make(
-                    max_workers=1, env=WORKER_ENVIRONMENT, initializer=_leave_interrupts
+                    max_workers=1,
+                    env=WORKER_ENVIRONMENT,
+                    initializer=_depend_on,
+                    initargs=(os.getpid(),),
                 )
             try:
                 future = self._executors[n].submit(perform_batch, calls)
@@ -338,6 +344,14 @@ class _LokyPool:
             self._drop(n)
 
 
-def _leave_interrupts():
-    """Ctrl-C reaches all processes of a terminal; the one in charge stops the others."""
+def _depend_on(pid):
+    """Leave Ctrl-C to the process in charge, and end soon after it, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "fork"):  # elsewhere orphans have the same parent as before
+        threading.Thread(target=_end_with, args=(pid,), daemon=True).start()
+
+
+def _end_with(pid):
+    while os.getppid() == pid:
+        time.sleep(1)
+    os._exit(1)

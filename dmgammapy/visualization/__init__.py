@@ -5,16 +5,20 @@ whose numbers they draw; the ``plot`` methods of those call them.
 """
 
 from .bands import plot_limit_bands, plot_limit_panels
+from .best_fits import plot_best_fits
 from .coverage import plot_bias_pull, plot_coverage
 from .cube import plot_sky_image
 from .likelihood import plot_contributions, plot_likelihood_curves
 from .limits import plot_limits, plot_stat_map
+from .ratios import plot_limit_ratios
 from .sed import plot_castro, plot_sed_fit
 from .significance import plot_global_significance, plot_ts_cumulative
 from .sky import plot_jfactors, plot_sky
+from .spectra import plot_yields
 from .thermal_relic import thermal_relic
 
 __all__ = [
+    "plot_best_fits",
     "plot_bias_pull",
     "plot_castro",
     "plot_contributions",
@@ -24,11 +28,13 @@ __all__ = [
     "plot_likelihood_curves",
     "plot_limit_bands",
     "plot_limit_panels",
+    "plot_limit_ratios",
     "plot_limits",
     "plot_sed_fit",
     "plot_sky",
     "plot_sky_image",
     "plot_stat_map",
     "plot_ts_cumulative",
+    "plot_yields",
     "thermal_relic",
 ]

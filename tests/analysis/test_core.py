@@ -10,8 +10,9 @@ from astropy.table import QTable
 from numpy.testing import assert_allclose
 from scipy.optimize import brentq, minimize_scalar
 
-from dmgammapy.analysis import AnalysisConfig, ConfigError, DMAnalysis
-from dmgammapy.analysis._inputs import DatasetFiles, read_dataset
+from dmgammapy.analysis import AnalysisConfig, AnalysisError, ConfigError, DMAnalysis
+from dmgammapy.analysis._data import read_member
+from dmgammapy.analysis._files import DatasetFiles
 from dmgammapy.analysis.example import EXAMPLE_FOLDER
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.spectra import read_spectra
@@ -41,10 +42,11 @@ def test_combined_limit_is_that_of_the_exact_poisson_likelihood(tmp_path):
     """All 15 simulated dwarfs, J fixed, against the counts they were made of."""
     config = AnalysisConfig.read(EXAMPLE_FOLDER / "config.yaml")
     plain = config.model_dump(mode="json") | {
-        "jfactor": "fixed", "plots": False, "masses": ["10 GeV", "300 GeV", "5 TeV"],
+        "jfactor": "fixed", "plots": False, "report": False,
+        "masses": ["10 GeV", "300 GeV", "5 TeV"],
     }  # fmt: skip
     analysis = DMAnalysis(AnalysisConfig.from_dict(plain, EXAMPLE_FOLDER), output=tmp_path / "r")
-    combined = analysis.run()
+    combined = analysis.run(steps=["stack"])
     truth = QTable.read(EXAMPLE_FOLDER / "truth.ecsv")
     rows = truth[truth["target"] == "draco"]
     edges = np.append(rows["e_min"], rows["e_max"][-1])
@@ -122,8 +124,11 @@ def test_n_jobs_changes_nothing(project, edit):
     path = edit()
     DMAnalysis.read(path, output=project / "one", n_jobs=1).run()
     DMAnalysis.read(path, output=project / "two", n_jobs=2).run()
-    one, two = ((project / name / "limits.ecsv").read_bytes() for name in ("one", "two"))
-    assert one == two
+    files = {p.relative_to(project / "one") for p in (project / "one").rglob("*") if p.is_file()}
+    kept = [p for p in files if p.parts[0] != ".dmgammapy" and p.name != "manifest.json"]
+    assert len(kept) > 10
+    for path in kept:
+        assert (project / "one" / path).read_bytes() == (project / "two" / path).read_bytes()
 
 
 # ---- nothing is dropped silently ---------------------------------------------------------------
@@ -163,8 +168,8 @@ def test_targets_without_jfactor_or_width(project, edit):
     profile = analyse(path, project / "profile")
     assert [t.name for t in profile.targets] == ["draco"]
     assert profile.skipped == {
-        "segue_1": "no log10_jfactor_err in somebody, which method: profile needs; give it under "
-        "jfactor.targets.segue_1, or choose method: fixed",
+        "segue_1": "no log10_jfactor_err in somebody, which all J treatments but fixed need; "
+        "give it under jfactor.targets.segue_1, or choose method: fixed",
         "ursa_major_II": "no log10_jfactor in mine; give it under jfactor.targets.ursa_major_II",
     }
     assert list(profile.unused_files.values()) == ["coma_berenices"]
@@ -174,41 +179,28 @@ def test_targets_without_jfactor_or_width(project, edit):
     assert re.search(r"segue_1 +19\.50  none", fixed.summary)
 
 
-def test_unreadable_file(project, edit):
-    broken = project / "sed_segue_1.fits"
-    broken.write_bytes(broken.read_bytes()[:9000])
-    path = edit()
-    with pytest.raises(ValueError, match="target segue_1: .*sed_segue_1.fits") as caught:
-        analyse(path, project / "r")
-    assert "execution: {on_error: skip}" in str(caught.value)
-    assert not (project / "r").exists()
-    edit("", "execution: {on_error: skip}\n")
-    analysis = analyse(path, project / "r")
-    assert {t.name for t in analysis.targets} == ALL - {"segue_1"}
-    assert "sed_segue_1.fits" in analysis.skipped["segue_1"]
-    assert len(analysis.datasets) == len(analysis.castros) == len(analysis.files) == 3
-    assert not (project / "r" / "castro_segue_1.fits").exists()
-
-
 def test_file_of_another_target(project, edit):
     shutil.copy(project / "sed_draco.fits", project / "sed_segue_1.fits")
-    with pytest.raises(ValueError, match="the file says that it is of draco, not of segue_1"):
+    with pytest.raises(AnalysisError, match="the file says that it is of draco, not of segue_1"):
         analyse(edit(), project / "r")
 
 
 @pytest.mark.parametrize("label", ["draco", "Draco", " DRACO ", "dra-co", "drácó"])
 def test_spelling_does_not_hide_another_target(project, edit, label):
     dataset = SEDLikelihoodDataset.read(project / "sed_draco.fits")
-    target = Targets.from_names(["segue_1:ackermann2014_nfw"])[0]
     dataset.copy(name=label).write(project / "mine.ecsv", format="gadf")
-    config = AnalysisConfig.read(edit())
-    names = ["segue_1", "draco"]
+    plan = DMAnalysis.read(edit()).pipeline
+    member = plan.members.describe(plan.members.all["segue_1"], "")
+
+    def read():
+        return read_member(plan.common, {member["file"]: project / "mine.ecsv"}, member)
+
     with pytest.raises(ValueError, match="says that it is of draco, not of segue_1"):
-        read_dataset(config, target, project / "mine.ecsv", names, read_spectra("pppc4"))
+        read()
     # its own name in other words, and names that no target has, are fine
     for own in ("Segue 1", "segue1", "ΞΞ", "observation 7"):
         dataset.copy(name=own).write(project / "mine.ecsv", format="gadf", overwrite=True)
-        read_dataset(config, target, project / "mine.ecsv", names, read_spectra("pppc4"))
+        assert read()[0].models.names == ["segue_1"]
 
 
 @pytest.mark.parametrize(
@@ -250,10 +242,8 @@ def test_a_name_without_version_leads_to_those_with_a_jfactor(project, edit):
 
 
 def test_errors_of_the_spectra_are_about_no_target(project, edit):
-    analysis = DMAnalysis.read(edit("1 TeV]", "1 PeV]"))
-    analysis.read_targets()
     with pytest.raises(ConfigError, match=r"line 6, key 'masses\[2\]'") as caught:
-        analysis.read_datasets()
+        DMAnalysis.read(edit("1 TeV]", "1 PeV]")).plan()
     assert "target" not in str(caught.value)
 
 
@@ -266,7 +256,7 @@ def test_line(project, edit):
     eflux = (dataset.norm_ul() * dataset.ref_eflux)[bin_]
     jfactor = 10**target.log10_jfactor * u.Unit("GeV2 cm-5")
     expected = eflux * 8 * np.pi * (100 * u.GeV) ** 2 / (jfactor * 2 * 100 * u.GeV)
-    value = analysis.castros[0].sigmav_ul.quantity[0, 1, 0, 0]
+    value = analysis.results["castro", target.name].sigmav_ul.quantity[0, 1, 0, 0]
     assert_allclose(value.to_value("cm3 s-1"), expected.to_value("cm3 s-1"), rtol=2e-3)
 
 
@@ -314,8 +304,8 @@ def test_channel_below_threshold_is_noted(project, edit):
         ("ackermann2015_dsphs", "ackermann2015", "line 2, key 'targets.roster'", "Did you mean"),
         ("ackermann2015_dsphs", "mine.yaml", "line 2, key 'targets.roster'", "no file"),
         ("select: [draco,", "select: [drako,", "line 3, key 'targets.select[0]'", "draco"),
-        ("plots: false", "spectra: pppc5", "line 7, key 'spectra'", "pppc4"),
-        ("plots: false", "spectra: a/b.dat", "line 7, key 'spectra'", "no file"),
+        ("report: false", "spectra: pppc5", "line 8, key 'spectra'", "pppc4"),
+        ("report: false", "spectra: a/b.dat", "line 8, key 'spectra'", "no file"),
         ("100 GeV, 1 TeV", "100 GeV, 1 PeV", "line 6, key 'masses[2]'", "5 GeV to 100000 GeV"),
         (
             "[10 GeV, 100 GeV, 1 TeV]",
@@ -325,21 +315,21 @@ def test_channel_below_threshold_is_noted(project, edit):
         ),
         ("channels: [b, tau]", "channels: [b, V->e, box]", "line 5, key 'channels[2]'", "box"),
         (
-            "plots: false",
+            "report: false",
             "jfactor: {targets: {drac: {log10_jfactor: 18}}}",
-            "line 7, key 'jfactor.targets.drac'",
+            "line 8, key 'jfactor.targets.drac'",
             "did you mean 'draco'?",
         ),
         (
-            "plots: false",
+            "report: false",
             "jfactor: {targets: {draco: {log10_dfactor: 18}}}",
-            "line 7, key 'jfactor.targets.draco.log10_dfactor'",
+            "line 8, key 'jfactor.targets.draco.log10_dfactor'",
             "has no use in annihilation",
         ),
         (
-            "plots: false",
+            "report: false",
             "plots: {published: none.ecsv}",
-            "line 7, key 'plots.published[0]'",
+            "line 8, key 'plots.published[0]'",
             "none.ecsv",
         ),
     ],
@@ -357,8 +347,15 @@ def test_wrong_arguments(project):
         DMAnalysis(project / "config.yaml")
     with pytest.raises(ValueError, match="n_jobs must be"):
         DMAnalysis.read(project / "config.yaml", n_jobs=0)
+    analysis = DMAnalysis.read(project / "config.yaml")
+    with pytest.raises(KeyError, match="call run"):
+        _ = analysis.limits
     with pytest.raises(RuntimeError, match="call run"):
-        _ = DMAnalysis.read(project / "config.yaml").limits
+        _ = analysis.summary
+    with pytest.raises(ValueError, match="no step 'stak'.*Did you mean 'stack'"):
+        analysis.run(steps=["stak"])
+    with pytest.raises(ValueError, match="no task 'castro/drako'.*Did you mean 'castro/draco'"):
+        analysis.run(tasks=["castro/drako"])
 
 
 def test_from_dict_and_relative_output(project, monkeypatch):
@@ -370,11 +367,12 @@ def test_from_dict_and_relative_output(project, monkeypatch):
             "channels": "b",
             "masses": "100 GeV",
             "plots": False,
+            "report": False,
         }
     )
     assert analysis.output == project / "results"
     analysis.run()
-    assert (project / "results" / "combined.fits").is_file()
+    assert (project / "results/stacks/ackermann2015_dsphs/profile.fits").is_file()
     assert "a dict" in repr(analysis)
 
 
@@ -388,7 +386,8 @@ def test_files_of_a_pattern(tmp_path):
         (folder / name).mkdir(parents=True)
         (folder / name / f"sed.{file}.fits").touch()
     files = DatasetFiles(folder / "{target}" / "sed.{target}.fits")
-    assert files.path("draco") == folder / "draco" / "sed.draco.fits"
-    assert files.path("draco").is_file()
+    draco = Target("draco")
+    assert files.path(draco) == folder / "draco" / "sed.draco.fits"
+    assert files.path(draco).is_file()
     assert files.unused(["draco"]) == {folder / "segue_1" / "sed.segue_1.fits": "segue_1"}
     assert files.unused(["draco", "segue_1"]) == {}

@@ -68,12 +68,19 @@ def read(source):
 def write(castro, path):
     """Write a file of the own layout, with checksums.
 
+    Equal results give equal files: checksums don't say when they were made.
+
     Parameters
     ----------
     castro : `~dmgammapy.estimators.CastroMaps`
     path : `~pathlib.Path`
     """
-    to_hdulist(castro).writeto(path, checksum=True)
+    hdus = to_hdulist(castro)
+    # what writing does to a header comes before its checksum
+    hdus.update_extend()
+    for hdu in hdus:
+        hdu.add_checksum(when="HDU checksum")
+    hdus.writeto(path, output_verify="exception")
 
 
 # ---- writing -------------------------------------------------------------------------------------
