@@ -62,6 +62,8 @@ def report_task(plan, runner):
         "report": config.report,
         "plots": config.plots.enabled,
     }
+    lost = ("failed", "blocked")
+    made = [id for id in plan.tasks if runner.states.get(id, "failed") not in lost]
     if config.report:
         drawn = [task for task in plan.tasks.values() if "about" in task.params]
         params["figures"] = {task.outputs[0]: task.params["about"] for task in drawn}
@@ -71,14 +73,12 @@ def report_task(plan, runner):
             for path in sorted(paths)
             if Path(path).is_file()
         ]
-        done = [id for id, state in runner.states.items() if state == "done"]
-        params["keys"] = {id: runner.keys[id] for id in done}
-    parents = [id for id in plan.tasks if runner.states.get(id) == "done"]
+        params["keys"] = {id: runner.keys[id] for id in made}
     return Task(
         id="report",
         step="report",
         function="dmgammapy.analysis._report_steps:report",
         params=params,
-        parents=tuple(parents),
+        parents=tuple(made),
         outputs=tuple(outputs),
     )

@@ -67,8 +67,8 @@ module load python
 echo 'start'
 dmgammapy run 'my config.yaml' --n-jobs 8
 """
-# condor_submit(1): request_memory in MiB, request_disk in KiB (3e9 / 1024 = 2929687.5), durations in
-# seconds (26 * 3600 + 30); arguments in double quotes, with blanks in single ones, those doubled
+# condor_submit(1): request_memory in MiB, request_disk in KiB (3e9 / 1024 = 2929687.5), durations
+# in seconds (26 * 3600 + 30); arguments in double quotes, with blanks in single ones, those doubled
 HTCONDOR = """\
 universe = vanilla
 batch_name = dwarfs
@@ -211,7 +211,7 @@ def test_bad_walltime(text):
         (
             "slrum",
             {},
-            "scheduler must be one of slurm, htcondor, lsf, got 'slrum'; did you mean 'sl",
+            "scheduler must be one of slurm, htcondor, lsf, got 'slrum'; did you",
         ),
         ("slurm", {"memroy": "4GB"}, "option of slurm must be .*; did you mean 'memory'"),
         ("slurm", {"partition": "x"}, "option of slurm must be one of cores, .*got 'partition'"),
@@ -225,7 +225,7 @@ def test_bad_walltime(text):
         ("slurm", {"prologue": "module load python"}, "prologue must be a list"),
         ("slurm", {"name": "two words"}, "name must be a text without blanks"),
         ("slurm", {"queue": "a\n#SBATCH --x"}, "queue must be a text without blanks"),
-        ("htcondor", {"directives": ["notification"]}, "lines 'name = value'"),
+        ("htcondor", {"directives": ["notification"]}, "must be 'name = value'"),
     ],
 )
 def test_bad_options_are_named(scheduler, options, message):
@@ -247,7 +247,7 @@ def test_this_machine_has_few_options():
 SBATCH = """\
 #!/bin/sh
 cp "$1" "$QUEUE/script"
-setsid bash "$1" > "$QUEUE/out" 2>&1 < /dev/null &
+setsid bash "$QUEUE/script" > "$QUEUE/out" 2>&1 < /dev/null &
 echo "Submitted batch job $!"
 """
 SCANCEL = '#!/bin/sh\nkill -TERM -- "-$1"\n'

@@ -327,9 +327,9 @@ def test_channel_below_threshold_is_noted(project, edit):
             "has no use in annihilation",
         ),
         (
-            "report: false",
+            "plots: false",
             "plots: {published: none.ecsv}",
-            "line 8, key 'plots.published[0]'",
+            "line 7, key 'plots.published[0]'",
             "none.ecsv",
         ),
     ],

@@ -1,4 +1,4 @@
-"""Translation of dmpipe's configuration, against expectations written by hand from dmpipe's code."""
+"""Translation of dmpipe's configuration; expectations are written by hand from its code."""
 
 import math
 from pathlib import Path

@@ -1,6 +1,5 @@
 """Command line: exit codes, messages, and what it prints."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ datasets: {EXAMPLE_FOLDER}/sed_{{target}}.fits
 channels: b
 masses: [10 GeV, 1 TeV]
 plots: false
+report: false
 """
 
 
@@ -38,7 +38,9 @@ def test_version():
     assert done.output == f"dmgammapy, version {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["-h"], ["run", "--help"], ["limits", "--help"], ["--version"]]
+)
 def test_help_is_light(arguments):
     """Nothing heavy is imported to say how to use it."""
     code = (
@@ -57,11 +59,10 @@ def test_run_prints_the_summary(config, tmp_path):
     done = run(config, "--output", tmp_path / "results")
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    assert lines[0] == f"dmgammapy {__version__}: {config}"
+    assert lines[0] == f"dmgammapy {__version__}: {config.name}"
     assert "  targets    2 of 15 used (fermi-lat)" in lines
     assert "  carina: not in targets.select" in lines
-    what = r"\(likelihoods, limits\.ecsv, summary\.txt\)"
-    assert re.fullmatch(rf"Results in {tmp_path}/results {what}; \d+\.\d s", lines[-1])
+    assert lines[-1] == "Results: likelihoods, limits.ecsv, summary.txt"
     assert done.stderr == ""
 
 
@@ -98,21 +99,36 @@ def test_output_of_the_configuration_is_relative_to_it(config, tmp_path, monkeyp
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     assert run(config).exit_code == 0
-    assert (tmp_path / "somewhere" / "else" / "combined.fits").is_file()
+    assert (tmp_path / "somewhere" / "else" / "limits.ecsv").is_file()
     # on the command line it is relative to where one is
     assert run(config, "-o", "here").exit_code == 0
-    assert (tmp_path / "cwd" / "here" / "combined.fits").is_file()
+    assert (tmp_path / "cwd" / "here" / "limits.ecsv").is_file()
+
+
+def test_a_second_run_resumes(config, tmp_path):
+    """Nothing is computed again: results stay as they are, to the byte and the nanosecond."""
+    output = tmp_path / "results"
+    first = run(config, "-o", output)
+    assert first.exit_code == 0
+    files = sorted(p for p in output.rglob("*.fits") if not p.is_relative_to(output / ".dmgammapy"))
+    assert len(files) >= 3
+    before = [p.stat().st_mtime_ns for p in files]
+    second = run(config, "-o", output)
+    assert (second.exit_code, second.stdout) == (0, first.stdout)
+    assert [p.stat().st_mtime_ns for p in files] == before
 
 
 def test_overwrite(config, tmp_path):
     output = tmp_path / "results"
     assert run(config, "-o", output).exit_code == 0
-    refused = run(config, "-o", output)
+    other = tmp_path / "other.yaml"
+    other.write_text(config.read_text())
+    refused = run(other, "-o", output)
     assert refused.exit_code == 2
     assert refused.stdout == ""
-    assert refused.stderr.startswith(f"Error: {output} holds results already")
+    assert str(output) in refused.stderr
     assert "--overwrite" in refused.stderr
-    assert run(config, "-o", output, "--overwrite").exit_code == 0
+    assert run(other, "-o", output, "--overwrite").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -168,10 +184,10 @@ def test_debug_shows_the_traceback(config, tmp_path):
 def test_unexpected_errors_say_so(config, tmp_path, monkeypatch):
     from dmgammapy.analysis import DMAnalysis
 
-    def fail(self):
+    def fail(self, **kwargs):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(DMAnalysis, "estimate", fail)
+    monkeypatch.setattr(DMAnalysis, "run", fail)
     done = run(config, "-o", tmp_path / "results")
     assert done.exit_code == 2
     assert done.stderr == (
@@ -194,5 +210,5 @@ def test_demo(tmp_path):
     assert done.exit_code == 0, done.output
     assert "15 of 15 used" in done.stdout
     assert "Targets skipped (0)" in done.stdout
-    plots = {p.name for p in (tmp_path / "demo" / "plots").iterdir()}
-    assert {"limits.png", "limits_b.png", "limits_tau.png", "delta_stat_b.png"} <= plots
+    plots = list((tmp_path / "demo" / "plots").rglob("*.png"))
+    assert {"limits", "castro", "sed"} <= {p.parent.name for p in plots}
