@@ -8,7 +8,8 @@ from golden import poisson_scans
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.targets import Target, Targets
 
-# channels of one table of yields, enough for the plan on paper
+# those of the golden set, and enough of another table for the plan on paper
+GOLDEN_CHANNELS = ["e", "mu", "tau", "b", "t", "g", "W", "Z", "c", "u", "d", "s"]
 CHANNELS = [
     "e", "mu", "tau", "q", "c", "b", "t", "W", "Z", "g", "gamma", "h", "nu_e", "nu_mu", "nu_tau",
     "V->e", "V->mu", "V->tau", "eL", "eR", "muL", "muR", "tauL", "tauR", "WL", "WT", "ZL", "ZT",
@@ -78,8 +79,10 @@ def configuration(n_channels, n_masses, n, jfactor="profile", instruments=1):
     return {
         "targets": "targets.ecsv",
         "datasets": path if instruments == 1 else {f"i{k}": path for k in range(instruments)},
-        "spectra": "pppc4",
-        "channels": CHANNELS[:n_channels],
+        "spectra": "dmfit" if n_channels <= len(GOLDEN_CHANNELS) else "pppc4",
+        "channels": (GOLDEN_CHANNELS if n_channels <= len(GOLDEN_CHANNELS) else CHANNELS)[
+            :n_channels
+        ],
         "masses": {"min": "10 GeV", "max": "10 TeV", "n": n_masses},
         "jfactor": {"method": jfactor},
         "simulations": {"null": {"n": n, "expectations": "truth.ecsv"}} if n else {},

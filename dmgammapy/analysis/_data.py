@@ -39,6 +39,7 @@ __all__ = [
 CREATED = "see manifest.json"
 SPECTRA = "spectra"
 CACHED = 512
+SAME_JFACTOR = 1e-3  # dex
 
 
 def write_castro(castro, path):
@@ -400,9 +401,22 @@ def castro_of(params, files, member, estimator):
                 f"{files[member['file']]}: the datasets are about {len(castro)} sources, expected "
                 f"those of {member['target']['name']} alone."
             )
+        _note_jfactor(castro, Target.from_dict(member["target"]), params["process"])
     castro.meta.origin = member["shown"]
     castro.meta.instrument = member["instrument"] or castro.meta.instrument
     return castro
+
+
+def _note_jfactor(castro, target, process):
+    """Say so where a template on the sky brought a J of its own."""
+    name = "log10_jfactor" if process == "annihilation" else "log10_dfactor"
+    table, used = getattr(target, name), castro.meta.log10_jfactor
+    if abs(table - used) > SAME_JFACTOR:
+        castro.meta.notes = [
+            *castro.meta.notes,
+            f"{target.name}: {name} = {used:.3f} is that of its shape on the sky, as far as the "
+            f"map reaches; the table says {table:.3f}.",
+        ]
 
 
 def read_expectations(path, members, datasets):

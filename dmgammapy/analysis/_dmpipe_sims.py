@@ -216,6 +216,11 @@ def convert_plots(master, channels):
             notes += own.leftover(
                 {"astro_priors": "figures are made for every J treatment (jfactor.method)"}
             )
+            if kind in ("simulated_castro", "simulated_limits"):
+                notes.append(
+                    f"{file.place(key)}: dmpipe draws every simulation; here the first, see "
+                    f"plots: {{kinds: {{{kind}: {{realisations: [0, 1, ...]}}}}}}"
+                )
         notes += file.leftover()
     kinds["final_limits"] = {}  # dmpipe makes them in any case
     plots = {"kinds": kinds if any(kinds.values()) else list(kinds)}

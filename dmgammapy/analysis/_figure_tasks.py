@@ -474,8 +474,8 @@ class Figures:
         shared = {"common": self.plan.common, "files": self.plan.files()}
         tasks = [
             self._task(
-                kind, "by_channel", "spectra_by_channel", {}, channels=channels, mass=middle,
-                **shared,
+                kind, "by_channel", "spectra_by_channel", {"channel": "all"}, channels=channels,
+                mass=middle, **shared,
             )
         ]  # fmt: skip
         if len(masses) > 1:

@@ -143,7 +143,12 @@ def _all_targets(config, section, loc):
                     loc, f"no file {path}; bundled rosters are {', '.join(Targets.rosters())}"
                 )
             roster = section.roster if section.file else None
-            aliases = {p.version: name for name, p in profiles.items() if p.version is not None}
+            # a short name in a file can't tell the shape on the sky: those with one are unknown
+            aliases = {
+                name: profile.version
+                for name, profile in profiles.items()
+                if profile.version is not None and profile.spatial == "point"
+            }
             targets, named = Targets.read(path, roster=roster, aliases=aliases), {}
         if section.profile is not None:
             version = profiles[section.profile].version

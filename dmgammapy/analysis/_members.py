@@ -10,7 +10,7 @@ from astropy.table import Table
 
 from dmgammapy.estimators import JFactorCovariance
 from dmgammapy.modeling.priors import check_width_in_covariance
-from dmgammapy.targets import Target
+from dmgammapy.targets import Halo, Target
 
 from ._files import DatasetFiles, linked_files
 from ._inputs import check_overrides, is_path, missing_jfactor, named_targets, read_targets
@@ -196,7 +196,13 @@ class Members:
         if label in self.all:
             return self.all[label]
         config = self.config
-        reason = missing_jfactor(target, config.process, config.jfactor.methods != ["fixed"])
+        spatial = "point" if profile is None else config.profiles[profile].spatial
+        reason = None
+        if spatial != "point":
+            target, reason = self._with_shape(target)
+        reason = reason or missing_jfactor(
+            target, config.process, config.jfactor.methods != ["fixed"]
+        )
         files, absent = {}, []
         for name, section in config.sources.items():
             if not _fits(target.name, section.targets):
@@ -217,9 +223,29 @@ class Members:
         if absent:
             what = ", ".join(f"{name} ({path})" for name, path in absent)
             self.notes.append(f"{label}: no file of {what}.")
-        spatial = "point" if profile is None else config.profiles[profile].spatial
         self.all[label] = Member(target, label, profile, spatial, files)
         return self.all[label]
+
+    def _with_shape(self, target):
+        """A target whose J is that of its density profile where no table says it."""
+        config, process = self.config, self.config.process
+        key = "log10_jfactor" if process == "annihilation" else "log10_dfactor"
+        override = config.jfactor.targets.get(target.name)
+        if override is not None and getattr(override, key) is not None:
+            counts = [n for n, s in config.sources.items() if s.format in (None, "gammapy")]
+            if counts and target.profile:
+                raise config.error(
+                    ("jfactor", "targets", target.name, key),
+                    "a target with a shape on the sky has the J of its density profile in counts; "
+                    "change that, or take the profile's spatial: point",
+                )
+        if target.has_jfactor(process) or not target.profile:
+            return target, None
+        try:
+            template = Halo.from_target(target).to_spatial_model(process=process)
+        except ValueError as error:
+            return target, str(error)
+        return target.copy(**{key: float(np.log10(template.jfactor.value))}), None
 
     def _check_instruments(self, label, files):
         seen = {}

@@ -11,7 +11,9 @@ import logging
 import math
 import re
 import shlex
+import signal
 from dataclasses import dataclass, fields
+from importlib import import_module
 from importlib.util import find_spec
 
 from ._workers import WORKER_ENVIRONMENT
@@ -423,10 +425,13 @@ def dask_job_script(scheduler, options=None):
 
 
 def _jobqueue(scheduler, kind):
-    from importlib import import_module
-
     prefix = {"slurm": "SLURM", "htcondor": "HTCondor", "lsf": "LSF"}[scheduler]
-    return getattr(import_module(f"dask_jobqueue.{scheduler}"), prefix + kind)
+    before = signal.getsignal(signal.SIGINT)
+    module = import_module(f"dask_jobqueue.{scheduler}")
+    if signal.getsignal(signal.SIGINT) is not before:
+        # importing it turns Ctrl-C into SystemExit, which a task that runs here would swallow
+        signal.signal(signal.SIGINT, before)
+    return getattr(module, prefix + kind)
 
 
 def _dask_options(scheduler, job):

@@ -367,7 +367,9 @@ class _Conversion:
             return
         defaults = self.master.section("sim_defaults")
         self.n_sims = defaults.number("nsims", 20, integer=True)
+        # LAT likelihoods don't know the background of bins without counts
         out = {"defaults": {"n": self.n_sims, "seed": defaults.number("seed", 0, integer=True)}}
+        out["defaults"] |= {"undetermined": "power_law", "least_counts": 5}
         if "profile" in defaults:
             out["defaults"]["profile"] = self._profile(defaults)
         self.notes += defaults.leftover(SIM_REASONS)
@@ -396,7 +398,9 @@ class _Conversion:
             self._set("simulations", out, comment)
             self.notes.append(
                 f"{self.master.place('sims')}: dmpipe draws photons and fits the region again; "
-                "here the counts of each energy bin are drawn and its likelihood is scanned again"
+                "here the counts of each energy bin are drawn and its likelihood is scanned again; "
+                "bins with few counts take their background from a power law (undetermined), "
+                "unless a table of expectations is given"
             )
 
     def _profile(self, section):

@@ -1,10 +1,12 @@
 """Job scripts as they would be written by hand, from the manuals of the schedulers."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 
 import pytest
 
@@ -17,6 +19,9 @@ from dmgammapy.analysis.cluster import (
     parse_walltime,
 )
 from dmgammapy.analysis.execution import Executor
+
+# not importorskip: the import takes Ctrl-C over, which ours puts right again
+needs_jobqueue = pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="no dask-jobqueue")
 
 COMMAND = ["dmgammapy", "run", "my config.yaml", "--n-jobs", "8"]
 OPTIONS = {
@@ -150,13 +155,14 @@ WORKERS = {
 }  # fmt: skip
 
 
+@needs_jobqueue
 @pytest.mark.parametrize("scheduler", WORKERS)
 def test_script_of_workers(scheduler, monkeypatch, tmp_path):
-    pytest.importorskip("dask_jobqueue")
     monkeypatch.setenv("LSF_ENVDIR", str(tmp_path))  # no lsf.conf there
     more = {"directives": ["a = b=c"]} if scheduler == "htcondor" else {"queue": "long"}
     options = OPTIONS | {"directives": ["--x"]} | more
     script = dask_job_script(scheduler, options)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     lines = script.splitlines()
     assert [line for line in WORKERS[scheduler] if line not in lines] == []
     for part in (
@@ -253,9 +259,9 @@ echo "Submitted batch job $!"
 SCANCEL = '#!/bin/sh\nkill -TERM -- "-$1"\n'
 
 
+@needs_jobqueue
 def test_workers_from_a_queue(tmp_path, monkeypatch):
     """The whole way through dask-jobqueue, with a stand-in for Slurm's commands."""
-    pytest.importorskip("dask_jobqueue")
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(stat.S_IRWXU)

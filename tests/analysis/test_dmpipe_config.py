@@ -94,7 +94,13 @@ EXPECTED = {
     "jfactor": {"method": ["fixed", "profile"]},
     "limits": {"cl": 0.95},
     "simulations": {
-        "defaults": {"n": 20, "seed": 0, "profile": "ack2016_point"},
+        "defaults": {
+            "n": 20,
+            "seed": 0,
+            "undetermined": "power_law",
+            "least_counts": 5,
+            "profile": "ack2016_point",
+        },
         "null": {},
         "100GeV_bb_1e25": {
             "injected": {"sigmav": "1e-25 cm3 s-1", "mass": "100 GeV", "channel": "b"}
