@@ -135,110 +135,139 @@ def largest(found, step):
     return max(row[1] for row in found["steps"][step])
 
 
+def worst(cases, cost):
+    """The largest cost of all cases; ``cost(found, size)``."""
+    return max(cost(found, CASES[name]) for name, found in cases.items())
+
+
 def unit_costs(cases):
-    """Costs that a large analysis is made of: the largest that any case has shown."""
-    costs = {}
-    for step in ("castro", "target", "stack"):
-        costs[f"{step}: s per dataset and row"] = max(
-            total(found, step) / CASES[name].dataset_rows for name, found in cases.items()
+    """Costs that a large analysis is made of, by what they are of: the largest of all cases."""
+    costs = {
+        f"{step}, s per dataset and row": worst(
+            cases, lambda found, size, step=step: total(found, step) / size.dataset_rows
         )
-    costs["simulate: s per dataset, row and realisation"] = max(
-        total(found, "simulate") / (CASES[name].dataset_rows * CASES[name].realisations)
-        for name, found in cases.items()
-    )
-    for step, unit in (("castro", "dataset_rows"), ("target", None), ("stack", None)):
-        costs[f"{step}: bytes per row"] = max(
-            total(found, step, 2)
-            / (CASES[name].dataset_rows if unit else rows_of(step, CASES[name]))
-            for name, found in cases.items()
-        )
-    costs["simulate: bytes per row and realisation"] = max(
-        total(found, "collect", 2) / (CASES[name].rows * CASES[name].realisations)
-        for name, found in cases.items()
-    )
-    costs["overhead: s per task"] = max(found["overhead"] for found in cases.values())
-    costs["planning: s per dataset"] = max(
-        found["planning"] / (CASES[name].targets * CASES[name].instruments)
-        for name, found in cases.items()
-    )
+        for step in ("castro", "target")
+    }
+    linear, quadratic = stack_costs(cases)
+    costs |= {
+        "stack, s per dataset and row": linear,
+        "stack, s per target squared and row": quadratic,
+        "simulate, s per dataset, row and realisation": worst(
+            cases, lambda f, size: total(f, "simulate") / (size.dataset_rows * size.realisations)
+        ),
+        "limits, s per target": worst(cases, lambda f, size: total(f, "limits") / size.targets),
+        "report, s per dataset": worst(
+            cases, lambda f, size: total(f, "report") / (size.targets * size.instruments)
+        ),
+        "castro, bytes per dataset and row": worst(
+            cases, lambda f, size: total(f, "castro", 2) / size.dataset_rows
+        ),
+        "target, bytes per target and row": worst(
+            cases, lambda f, size: total(f, "target", 2) / (size.targets * size.rows)
+        ),
+        "stack, bytes per target and row": worst(
+            cases, lambda f, size: total(f, "stack", 2) / (size.targets * size.rows)
+        ),
+        "simulate, bytes per row and realisation": worst(
+            cases, lambda f, size: total(f, "collect", 2) / (size.rows * size.realisations)
+        ),
+        "store, s per task": worst(cases, lambda f, size: f["overhead"]),
+        "memory of a worker at work on one dataset [MB]": largest(cases["many rows"], "castro"),
+    }
     small, large = cases["golden"], cases["many rows"]
     more = CASES["many rows"].dataset_rows - CASES["golden"].dataset_rows
     for step in ("stack", "simulate"):
         slope = (largest(large, step) - largest(small, step)) / more
-        costs[f"{step}: MB per dataset and row"] = max(slope, 0.0)
-    costs["memory of a worker before it begins [MB]"] = largest(small, "castro")
+        costs[f"{step}, MB per dataset and row"] = max(slope, 0.0)
     return costs
 
 
-def rows_of(step, size):
-    """Rows of the outputs of a step, where one task has several datasets."""
-    return size.rows * (size.targets if step == "target" else size.targets + 1)
+def stack_costs(cases):
+    """Seconds per dataset and row, and per target squared and row (limits without each target)."""
+    few, many = (cases[name] for name in ("golden", "many targets"))
+    n, m = (CASES[name].targets for name in ("golden", "many targets"))
+    rows = CASES["golden"].rows
+    per_few, per_many = total(few, "stack") / (n * rows), total(many, "stack") / (m * rows)
+    quadratic = max((per_many - per_few) / (m - n), 0.0)
+    return max(per_few - n * quadratic, 0.0), quadratic
 
 
-def on_paper(costs, size, cores, pieces=1):
-    """Core hours, wall time, memory and storage; ``pieces`` runs with some of the channels each."""
-    rows = size.rows / pieces
-    dataset_rows = size.dataset_rows / pieces
-    block = max(BLOCK, 1)
-    n_simulate = math.ceil(size.realisations / block)
-    simulate = costs["simulate: s per dataset, row and realisation"] * dataset_rows * block
-    levels = {
-        "castro": (
-            size.targets * size.instruments,
-            costs["castro: s per dataset and row"] * rows,
-        ),
-        "target": (
-            size.targets,
-            costs["target: s per dataset and row"] * rows * size.instruments,
-        ),
-        "stack": (1, costs["stack: s per dataset and row"] * dataset_rows),
-        "simulate": (n_simulate, simulate),
-    }
-    per_run = max(cores // pieces, 1)
-    n_tasks = sum(n for n, _ in levels.values())
-    core_hours = pieces * sum(n * seconds for n, seconds in levels.values()) / 3600
-    # targets, stack and simulations wait for castro alone
-    wall = sum(math.ceil(n / per_run) * seconds for n, seconds in levels.values())
-    serial = n_tasks * costs["overhead: s per task"]
-    serial += size.targets * size.instruments * costs["planning: s per dataset"]
-    before = costs["memory of a worker before it begins [MB]"]
+def on_paper(costs, size, pieces=1):
+    """Tasks, seconds of one, memory of one [MB] and bytes of all, by step of one of the runs.
+
+    Each of ``pieces`` runs does some of the rows.
+    """
+    rows, dataset_rows = size.rows / pieces, size.dataset_rows / pieces
+    n_datasets = size.targets * size.instruments
+    least = costs["memory of a worker at work on one dataset [MB]"]
+    stack = costs["stack, s per dataset and row"] * dataset_rows
+    stack += costs["stack, s per target squared and row"] * size.targets**2 * rows
+    simulate = costs["simulate, s per dataset, row and realisation"] * dataset_rows * BLOCK
     memory = {
-        step: before + costs[f"{step}: MB per dataset and row"] * dataset_rows
+        step: least + costs[f"{step}, MB per dataset and row"] * dataset_rows
         for step in ("stack", "simulate")
     }
-    storage = {
-        "castro": costs["castro: bytes per row"] * size.dataset_rows,
-        "target": costs["target: bytes per row"] * size.rows * size.targets,
-        "stack": costs["stack: bytes per row"] * size.rows * (size.targets + 1),
-        "simulate": 2 * costs["simulate: bytes per row and realisation"] * size.rows
-        * size.realisations,
+    return {
+        "castro": (
+            n_datasets, costs["castro, s per dataset and row"] * rows, least,
+            costs["castro, bytes per dataset and row"] * dataset_rows,
+        ),
+        "target": (
+            size.targets, costs["target, s per dataset and row"] * rows * size.instruments, least,
+            costs["target, bytes per target and row"] * rows * size.targets,
+        ),
+        "stack": (
+            1, stack, memory["stack"],
+            costs["stack, bytes per target and row"] * rows * size.targets,
+        ),
+        "simulate": (
+            math.ceil(size.realisations / BLOCK), simulate, memory["simulate"],
+            # the parts, and all of them together
+            2 * costs["simulate, bytes per row and realisation"] * rows * size.realisations,
+        ),
+        "limits": (1, costs["limits, s per target"] * size.targets, least, 0),
+        "report": (1, costs["report, s per dataset"] * n_datasets, least, 0),
     }  # fmt: skip
-    return levels, n_tasks, core_hours, wall, serial, memory, storage
+
+
+def wall_time(steps, cores, store):
+    """Seconds of one run on its cores: levels one after the other, and the process in charge."""
+
+    def waves(step):
+        n, seconds, *_ = steps[step]
+        return math.ceil(n / cores) * seconds
+
+    together = max(steps["stack"][1], waves("target") + waves("simulate"))
+    serial = store * sum(n for n, *_ in steps.values())
+    return waves("castro") + together + waves("limits") + waves("report") + serial
 
 
 def show_paper(costs, size, cores, pieces):
-    levels, n_tasks, core_hours, wall, serial, memory, storage = on_paper(
-        costs, size, cores, pieces
-    )
-    what = "one run" if pieces == 1 else f"{pieces} runs of {size.channels // pieces} channels"
+    steps = on_paper(costs, size, pieces)
+    rows = size.rows // pieces
+    what = "one run" if pieces == 1 else f"{pieces} runs of {rows} rows, one after the other"
     print(f"\n### {size} on {cores} cores, {what}\n")
-    print("| step | tasks of a run | seconds of one | core hours | memory of one [GB] | TB |")
+    print("| step | tasks of a run | seconds of one | memory of one [GB] | core hours, all | GB |")
     print("|---|---|---|---|---|---|")
-    for step, (n, seconds) in levels.items():
-        mb = memory.get(step, costs["memory of a worker before it begins [MB]"])
+    for step, (n, seconds, memory, size_) in steps.items():
+        hours = pieces * n * seconds / 3600
         print(
-            f"| {step} | {n} | {seconds:.3g} | {pieces * n * seconds / 3600:.3g} "
-            f"| {mb / 1e3:.1f} | {storage[step] / 1e12:.3g} |"
+            f"| {step} | {n} | {seconds:.3g} | {memory / 1e3:.3g} | {hours:.3g} "
+            f"| {pieces * size_ / 1e9:.3g} |"
         )
-    print(
-        f"\n{core_hours:.3g} core hours; {(wall + serial) / 3600:.2g} h of wall time, of which the "
-        f"process in charge takes {serial / 60:.2g} min for {n_tasks} tasks."
-    )
+    hours = pieces * sum(n * seconds for n, seconds, *_ in steps.values()) / 3600
+    at_once = max(cores // pieces, 1)
+    one = wall_time(steps, at_once, costs["store, s per task"])
+    print(f"\n{hours:.3g} core hours. {what[0].upper()}{what[1:]}: ", end="")
+    print(f"{pieces * wall_time(steps, cores, costs['store, s per task']) / 3600:.2g} h", end="")
+    print(f"; all at the same time on {at_once} cores each: {one / 3600:.2g} h." * (pieces > 1))
 
 
 def paper(golden, folder, cores):
-    print(f"# Pipeline\n\n{time.strftime('%Y-%m-%d')}, {cpu_model()}, {os.cpu_count()} cores, "
-          f"Python {platform.python_version()}")  # fmt: skip
+    print(
+        f"# Pipeline\n\n{time.strftime('%Y-%m-%d')}, {cpu_model()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}"
+    )
     cases = {}
     for name, size in CASES.items():
         cases[name] = in_own_process(measure, golden, folder, size)
@@ -249,7 +278,7 @@ def paper(golden, folder, cores):
         print(f"| {name} | {value:.3g} |")
     operations = PAPER.dataset_rows * PAPER.realisations
     print(f"\nLikelihood curves to be made: {operations:.3g}")
-    for pieces in (1, PAPER.channels):
+    for pieces in (1, PAPER.channels, PAPER.rows // 4):
         show_paper(costs, PAPER, cores, pieces)
 
 

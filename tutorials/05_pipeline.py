@@ -26,6 +26,7 @@
 # `dmgammapy run config.yaml` does the same from the command line.
 
 # %%
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -45,6 +46,7 @@ from dmgammapy.analysis.example import EXAMPLE_FOLDER
 
 # %%
 folder = Path(tempfile.mkdtemp())
+os.chdir(folder)
 names = ["segue_1", "draco", "ursa_minor", "coma_berenices"]
 for name in names:
     shutil.copy(EXAMPLE_FOLDER / f"sed_{name}.fits", folder)
@@ -73,9 +75,9 @@ plots:
   kinds: [final_limits, control_limits, jfactor_treatments, contributions]
 output: results
 """
-path = folder / "config.yaml"
+path = Path("config.yaml")
 path.write_text(TEXT)
-AnalysisConfig.read(path).channel_labels
+print(AnalysisConfig.read(path).channel_labels)
 
 # %% [markdown]
 # A mistake is named with its line, and the nearest valid key:
@@ -85,21 +87,22 @@ path.write_text(TEXT.replace("masses:", "mases:"))
 try:
     AnalysisConfig.read(path)
 except ConfigError as error:
-    print(str(error).replace(str(folder), ""))
-path.write_text(TEXT)
+    print(error)
+_ = path.write_text(TEXT)
 
 # %% [markdown]
 # ## What there is to do
 #
-# `plan` lists the tasks without doing any: a dry run. Segue 1 is in both rosters, but its likelihood
-# is computed once.
+# `plan` lists the tasks without doing any: a dry run. Segue 1 is in both rosters, but its
+# likelihood is computed once.
 
 # %%
 analysis = DMAnalysis.read(path)
 plan = analysis.plan()
 print(len(plan), "tasks, for example")
 for task in ("castro/segue_1", "stack/four/profile", "simulate/signal/best/fixed/0000"):
-    print(" ", plan[plan["task"] == task]["task", "state", "reason"][0])
+    row = plan[plan["task"] == task][0]
+    print(f"  {row['task']}: {row['state']}, {row['reason']}")
 
 # %% [markdown]
 # ## Run
@@ -159,8 +162,8 @@ for roster in analysis.rosters:
 # around. Here the simulated signal, with the truth marked:
 
 # %%
-for file in sorted(analysis.output.glob("plots/control_limits/*signal*four*profile*.png")):
-    display(Image(file, width=500))
+(figure,) = analysis.output.glob("plots/control_limits/*signal*four*profile*b*.png")
+display(Image(figure, width=500))
 print(*sorted(p.relative_to(analysis.output).as_posix() for p in analysis.output.glob("*.*")))
 
 # %% [markdown]
@@ -186,9 +189,8 @@ assert lost.read_bytes() == before
 analysis.computed
 
 # %% [markdown]
-# New data of Draco (here: those of another dwarf with its name changed stand for them). Its
-# likelihood and all that holds Draco are computed again, but neither the other dwarfs nor the roster
-# `best`:
+# New data of Draco (those of another dwarf under its name stand for them). Its likelihood and all
+# that holds Draco are computed again, but neither the other dwarfs nor the roster `best`:
 
 # %%
 from dmgammapy.datasets import SEDLikelihoodDataset
@@ -211,20 +213,21 @@ print(len(analysis.computed), "computed")
 # the traceback is, and the command that repeats just this task.
 
 # %%
-good = (folder / "sed_ursa_minor.fits").read_bytes()
-(folder / "sed_ursa_minor.fits").write_bytes(good[: len(good) // 2])
+file = folder / "sed_ursa_minor.fits"
+good = file.read_bytes()
+file.write_bytes(good[: len(good) // 2])
 try:
     analysis.run()
 except AnalysisError as error:
-    print(str(error).replace(str(folder), ""))
+    print(error)
 
 # %% [markdown]
-# The roster `best` is not concerned. With the file repaired, the run goes on; had the configuration
-# said `execution: {on_error: skip}`, the stacks would have been made without Ursa Minor, and the
-# report would say so.
+# The roster `best` is not concerned. Had the configuration said `execution: {on_error: skip}`, the
+# stacks would have been made without Ursa Minor, and the report would say so. With the file
+# repaired all results fit again: what was computed before is still there, only the report is new.
 
 # %%
-(folder / "sed_ursa_minor.fits").write_bytes(good)
+file.write_bytes(good)
 analysis.run()
-print(len(analysis.computed), "computed;", analysis.failures)
+print(analysis.computed, analysis.failures)
 print(analysis.summary[:400])

@@ -332,16 +332,18 @@ class _LokyPool:
                 else:
                     raise error
 
-    def _drop(self, n):
+    def _drop(self, n, kill=True):
         if self._executors[n] is not None:
-            self._executors[n].shutdown(wait=True, kill_workers=True)
+            self._executors[n].shutdown(wait=True, kill_workers=kill)
             self._executors[n] = None
 
     def close(self):
         """Stop all workers, whatever they are doing."""
         for n in range(self.size):
+            # one that has nothing to do leaves by itself, and frees what it holds
+            idle = not self._running[n]
             self._running[n].clear()
-            self._drop(n)
+            self._drop(n, kill=not idle)
 
 
 def _depend_on(pid):

@@ -219,7 +219,7 @@ def test_bad_walltime(text):
             {},
             "scheduler must be one of slurm, htcondor, lsf, got 'slrum'; did you",
         ),
-        ("slurm", {"memroy": "4GB"}, "option of slurm must be .*; did you mean 'memory'"),
+        ("slurm", {"mem": "4GB"}, "option of slurm must be .*; did you mean 'memory'"),
         ("slurm", {"partition": "x"}, "option of slurm must be one of cores, .*got 'partition'"),
         ("htcondor", {"queue": "x"}, "htcondor has no option 'queue'"),
         ("lsf", {"disk": "1GB"}, "lsf has no option 'disk'"),

@@ -359,7 +359,7 @@ def test_interrupts_get_out_of_a_serial_run(make_calls, tmp_path):
         ({"workers": -2}, "workers must be"),
         ({"cluster": "local"}, "needs backend: dask"),
         ({"cluster": "slrum", "backend": "dask"}, "did you mean 'slurm'"),
-        ({"options": {"memroy": "1GB"}, "backend": "dask"}, "did you mean 'memory'"),
+        ({"options": {"mem": "1GB"}, "backend": "dask"}, "did you mean 'memory'"),
     ],
 )
 def test_bad_arguments(arguments, message):

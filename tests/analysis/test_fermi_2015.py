@@ -53,9 +53,10 @@ def test_all_dwarfs_are_used_and_named(results):
     folder, screen = results
     assert "targets    15 of 15 used (fermi-lat)" in screen
     assert "Targets skipped (0)" in screen
-    assert len(list(folder.glob("castro_*.fits"))) == 15
-    for path in folder.glob("castro_*.fits"):
-        assert f"like_{path.stem.removeprefix('castro_')}.txt" in screen
+    paths = list((folder / "castro").glob("*.fits"))
+    assert len(paths) == 15
+    for path in paths:
+        assert f"like_{path.stem}.txt" in screen
 
 
 def test_summary_file_is_what_the_screen_showed(results):

@@ -349,6 +349,7 @@ def test_counts_and_bins_of_a_target(project, field, analyse, make):
     assert (abs(np.log(ensemble / both.sigmav_ul.data)) < 1.5).all()
 
 
+@pytest.mark.filterwarnings("ignore:Checksum verification failed")
 def test_on_off_spectra(project, make):
     """OGIP files, each with its response and background in files of their own."""
     region = RegionGeom.create(
@@ -356,6 +357,7 @@ def test_on_off_spectra(project, make):
     )
     dataset = SpectrumDatasetOnOff.create(region, energy_axis_true=true_axis(), name="spectrum")
     dataset.exposure.quantity = np.full(dataset.exposure.data.shape, 3e14) * u.Unit("cm2 s")
+    dataset.exposure.meta["livetime"] = 1 * u.h
     dataset.acceptance.data[:], dataset.acceptance_off.data[:] = 1, 5
     dataset.counts.data[:, 0, 0] = [40, 20, 8, 1]
     dataset.counts_off.data[:, 0, 0] = [210, 95, 30, 9]

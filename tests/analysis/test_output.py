@@ -1,233 +1,204 @@
-"""Files of an analysis: complete, readable, and all or none."""
+"""What an analysis writes: complete, the same every time, and no more than has changed."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from astropy.table import QTable
+from astropy.table import QTable, Table
+from numpy.testing import assert_allclose
 
-from dmgammapy.analysis import ConfigError, DMAnalysis
-from dmgammapy.analysis import core as core_module
+from dmgammapy.analysis import AnalysisError, DMAnalysis
 from dmgammapy.estimators import CastroMaps, StackedDMLikelihood
 
-PNG = b"\x89PNG\r\n"
-PUBLISHED = """\
-# %ECSV 1.0
-# ---
-# datatype:
-# - {name: mass, unit: TeV, datatype: float64}
-# - {name: sigmav, unit: cm3 s-1, datatype: float64}
-# meta: !!omap
-# - {instrument: lat}
-# - {year: 2015}
-# - {source: multidsph}
-# - {channel: bb}
-mass sigmav
-0.01 5.2e-27
-0.1 2.2e-26
-1.0 1.9e-25
-"""
-
-
-@pytest.fixture
-def with_plots(edit):
-    return edit("plots: false", "plots: true")
+SIMULATIONS = {"null": {"n": 20, "expectations": "truth.ecsv"}}
+ROSTERS = {
+    "pair": ["draco:ackermann2014_nfw", "segue_1:ackermann2014_nfw"],
+    "rest": ["coma_berenices:ackermann2014_nfw", "ursa_major_II:ackermann2014_nfw"],
+}
 
 
 def contents(folder):
-    """All files below a folder with their bytes."""
+    """All results below a folder with their bytes; not the manifest and the store's own files."""
     return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".dmgammapy" not in path.parts and path.name != "manifest.json"
     }
 
 
-def test_all_outputs(project, with_plots):
-    output = project / "results"
-    analysis = DMAnalysis.read(with_plots, output=output)
-    combined = analysis.run()
-    plots = {
-        f"{kind}_{c}" for kind in ("limits", "delta_stat", "contributions") for c in ("b", "tau")
-    }
-    peak = max(analysis.castros, key=lambda c: np.nanmax(c.ts.data)).meta.target
-    names = [t.name for t in analysis.targets]
-    expected = {f"castro_{name}.fits" for name in names}
-    expected |= {"combined.fits", "limits.ecsv", "summary.txt", "manifest.json"}
-    expected |= {f"plots/{name}.png" for name in (*plots, "limits", f"sed_{peak}")}
-    files = contents(output)
-    assert set(files) == expected
-    assert all(data.startswith(PNG) for name, data in files.items() if name.endswith(".png"))
-
-    read = CastroMaps.read(output / "combined.fits")
-    np.testing.assert_array_equal(read.sigmav_ul.data, combined.sigmav_ul.data)
-    # the targets' files make the same stack again
-    parts = [CastroMaps.read(output / f"castro_{name}.fits") for name in names]
+def test_all_outputs(project, analyse):
+    analysis = analyse(simulations=SIMULATIONS)
+    labels = ("draco", "segue_1")
+    expected = {f"castro/{name}.fits" for name in labels}
+    expected |= {f"targets/profile/{name}.fits" for name in labels}
+    expected |= {"stacks/all/profile.fits", "stacks/all/profile_contributions.ecsv"}
+    expected |= {f"simulations/null/all/profile{end}.fits" for end in ("", "_bands")}
+    expected |= {"simulations/null/all/profile/parts/0000_stack.fits"}
+    expected |= {"bands/all/profile.fits", "significance/all/profile.ecsv"}
+    expected |= {"limits/all/profile.ecsv", "limits.ecsv", "targets.ecsv", "summary.txt"}
+    assert set(contents(analysis.output)) == expected
+    # the files of the targets make the same stack again
+    parts = [CastroMaps.read(analysis.output / f"castro/{name}.fits") for name in labels]
     again = StackedDMLikelihood(parts).run()
-    np.testing.assert_allclose(again.sigmav_ul.data, combined.sigmav_ul.data, rtol=1e-9)
-    assert [c.meta.origin for c in parts] == [str(project / f"sed_{n}.fits") for n in names]
+    assert_allclose(again.sigmav_ul.data, analysis.combined.sigmav_ul.data, rtol=1e-12)
+    assert [part.meta.origin for part in parts] == [f"sed_{name}.fits" for name in labels]
+    assert {part.meta.jfactor_method for part in parts} == {None}
 
-    table = QTable.read(output / "limits.ecsv")
-    assert list(dict.fromkeys(table["target"])) == ["combined", *names]
-    rows = table[table["target"] == "combined"]
-    np.testing.assert_allclose(rows["sigmav_ul"].value, combined.sigmav_ul.data.ravel(), rtol=1e-12)
+    table = QTable.read(analysis.output / "limits.ecsv")
+    assert list(dict.fromkeys(table["target"])) == ["combined", *labels]
+    for name in ("combined", *labels):
+        rows = table[table["target"] == name]
+        castro = analysis.combined if name == "combined" else analysis.results["target", name]
+        assert_allclose(rows["sigmav_ul"].value, castro.sigmav_ul.data.ravel(), rtol=1e-15)
+        assert_allclose(rows["ts"], castro["ts"].data.ravel(), rtol=1e-15)
+        assert_allclose(rows["mass"].to_value("GeV"), [50, 500])
     assert table.meta["cl"] == 0.95
-    assert table.meta["jfactor_method"] == "profile"
+    assert table.meta["process"] == "annihilation"
 
-    manifest = json.loads(files["manifest.json"])
-    assert sorted(manifest["files"]) == sorted(expected - {"manifest.json"})
-    assert manifest["config"]["channels"] == ["b", "tau"]
-    assert manifest["targets"] == {n: str(project / f"sed_{n}.fits") for n in names}
-    assert manifest["skipped"]["carina"] == "not in targets.select"
-
-
-def test_channel_names_become_file_names(project, edit):
-    path = edit("plots: false", "plots: true")
-    edit("channels: [b, tau]", "channels: [{b: 0.5, tau: 0.5}]")
-    edit("[draco, segue_1, ursa_major_II, coma_berenices]", "[draco]")
-    DMAnalysis.read(path, output=project / "results").run()
-    names = {p.name for p in (project / "results" / "plots").iterdir()}
-    # a single target has no contributions, a single channel no comparison of channels
-    assert names == {"limits_0.5_b_0.5_tau.png", "delta_stat_0.5_b_0.5_tau.png", "sed_draco.png"}
+    manifest = json.loads((analysis.output / "manifest.json").read_text())
+    assert set(manifest["outputs"]) == expected
+    assert manifest["config"]["channels"] == ["b"]
+    assert manifest["seeds"] == {"null": 0}
+    assert str(project / "sed_draco.fits") in manifest["inputs"]
+    assert manifest["complete"] is True
 
 
-def test_published_limits_are_drawn(project, edit, monkeypatch):
-    (project / "published.ecsv").write_text(PUBLISHED)
-    path = edit("plots: false", "plots: {published: published.ecsv}")
-    drawn = {}
-    write_figures = core_module.write_figures
-
-    def record(analysis, folder):
-        drawn.update(analysis.published)
-        write_figures(analysis, folder)
-
-    monkeypatch.setattr(core_module, "write_figures", record)
-    DMAnalysis.read(path, output=project / "results").run()
-    assert list(drawn) == ["b"]
-    np.testing.assert_allclose(drawn["b"][0]["mass"].to_value("GeV"), [10, 100, 1000])
+def test_every_byte_is_the_same_every_time(project, make):
+    """Another folder, another number of processes: only times and hosts differ."""
+    given = {"simulations": SIMULATIONS, "jfactor": ["profile", "fixed"]}
+    one, two = make("one", **given), make("two", **given)
+    one.run()
+    two.n_jobs = 2
+    two.run()
+    one, two = contents(one.output), contents(two.output)
+    assert set(one) == set(two)
+    assert [name for name in one if one[name] != two[name]] == []
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("channel: bb", "channel: ww", "is about the channel W, which is not in channels"),
-        ("channel: bb", "figure: one", "does not say its channel"),
-        ("name: sigmav, unit: cm3 s-1", "name: tau, unit: s", "is about decay"),
-        ("# %ECSV 1.0\n", "", "published.ecsv"),
-    ],
-)
-def test_published_limits_that_do_not_fit(project, edit, old, new, message):
-    text = PUBLISHED.replace(old, new)
-    if "tau" in new:
-        text = text.replace("mass sigmav", "mass tau")
-    (project / "published.ecsv").write_text(text)
-    path = edit("plots: false", "plots: {published: [published.ecsv]}")
-    with pytest.raises(ConfigError, match=r"line 7, key 'plots.published\[0\]': ") as caught:
-        DMAnalysis.read(path, output=project / "results").run()
-    assert message in str(caught.value)
-    assert not (project / "results").exists()
+def test_only_what_has_changed_is_done_again(project, analyse):
+    given = {"targets": None, "rosters": ROSTERS, "simulations": SIMULATIONS}
+    first = analyse(**given)
+    everything = set(first.computed)
+    assert analyse(**given).computed == []
+    # the same content with another time is the same
+    path = project / "sed_draco.fits"
+    path.write_bytes(path.read_bytes())
+    assert analyse(**given).computed == []
+    shutil.copy(project / "sed_draco.fits", project / "kept.fits")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"'fermi-lat'")
+    data[place : place + 11] = b"'fermi-LAT'"
+    path.write_bytes(bytes(data))
+    touched = analyse(**given)
+    wanted = {id for id in everything if "pair" in id} | {"castro/draco", "target/profile/draco"}
+    assert set(touched.computed) == wanted | {"limits/all", "report"}
+    assert touched.results["castro", "draco"].meta.instrument == "fermi-LAT"
+    assert {id for id in wanted if id.startswith("simulate")} == {"simulate/null/pair/profile/0000"}
+    # as it was, but only one result of each task is kept
+    shutil.copy(project / "kept.fits", path)
+    assert set(analyse(**given).computed) == set(touched.computed)
 
 
-# ---- all or none -------------------------------------------------------------------------------
+def test_results_of_what_is_gone_go(project, analyse):
+    first = analyse(targets=None, rosters=ROSTERS)
+    (first.output / "stacks/rest/notes.txt").write_text("mine")
+    (first.output / "thesis.tex").write_text("years of work")
+    assert (first.output / "castro/coma_berenices.fits").is_file()
+    one = analyse(targets=None, rosters={"pair": ROSTERS["pair"]})
+    assert set(one.computed) == {"limits/all", "report"}
+    left = set(contents(one.output))
+    assert not [name for name in left if "coma" in name]
+    assert {name for name in left if "rest" in name} == {"stacks/rest/notes.txt"}
+    assert (one.output / "thesis.tex").read_text() == "years of work"
 
 
-def fail(*args):
-    raise OSError(28, "No space left on device")
+def test_folder_of_another_analysis(project, analyse, make):
+    analyse()
+    other = project / "other.yaml"
+    other.write_text((project / "config.yaml").read_text())
+    analysis = DMAnalysis.read(other, output=project / "results")
+    before = contents(project / "results")
+    with pytest.raises(FileExistsError, match="overwrite"):
+        analysis.run()
+    assert contents(project / "results") == before
+    analysis.run(overwrite=True)
+    assert set(contents(project / "results")) == set(before)
 
 
-def test_failure_leaves_no_folder(project, edit, monkeypatch):
-    monkeypatch.setattr(core_module, "write_summary", fail)
-    before = contents(project)
-    with pytest.raises(OSError, match="No space left"):
-        DMAnalysis.read(edit(), output=project / "new" / "results").run()
-    assert contents(project) == before
-    assert not (project / "new").exists()
-
-
-@pytest.mark.parametrize("step", ["write_figures", "write_summary"])
-def test_failure_leaves_the_results_of_before(project, with_plots, monkeypatch, step):
+def test_folder_with_files_of_others(project, make):
     output = project / "results"
-    DMAnalysis.read(with_plots, output=output).run()
-    before = contents(output)
-    with monkeypatch.context() as patch:
-        patch.setattr(core_module, step, fail)
-        with pytest.raises(OSError, match="No space left"):
-            DMAnalysis.read(with_plots, output=output).run(overwrite=True)
-    assert contents(output) == before
-    assert [p.name for p in output.iterdir() if p.name.startswith(".")] == []
-
-
-def test_failure_of_a_target_file_leaves_the_results_of_before(project, edit, monkeypatch):
-    output = project / "results"
-    DMAnalysis.read(edit(), output=output).run()
-    before = contents(output)
-    write = CastroMaps.write
-
-    def write_some(self, path, **kwargs):
-        if self.meta.target == "ursa_major_II":
-            fail()
-        write(self, path, **kwargs)
-
-    monkeypatch.setattr(CastroMaps, "write", write_some)
-    with pytest.raises(OSError, match="No space left"):
-        DMAnalysis.read(edit(), output=output).run(overwrite=True)
-    assert contents(output) == before
-
-
-def test_results_are_replaced_only_on_request(project, edit):
-    output = project / "results"
-    path = edit()
-    DMAnalysis.read(path, output=output).run()
-    before = contents(output)
-    with pytest.raises(FileExistsError, match="holds results already: .*--overwrite"):
-        DMAnalysis.read(path, output=output).run()
-    assert contents(output) == before
-    (output / "notes.txt").write_text("mine")
-    edit("[draco, segue_1, ursa_major_II, coma_berenices]", "[draco, segue_1]")
-    DMAnalysis.read(path, output=output).run(overwrite=True)
-    # files of the earlier run are gone, others stay
-    assert set(contents(output)) == {
-        "castro_draco.fits", "castro_segue_1.fits", "combined.fits", "limits.ecsv",
-        "summary.txt", "manifest.json", "notes.txt",
-    }  # fmt: skip
-    assert (output / "notes.txt").read_text() == "mine"
-
-
-def test_folder_with_other_files(project, edit):
-    output = project / "mine"
     output.mkdir()
-    (output / "thesis.tex").write_text("years of work")
     (output / "limits.ecsv").write_text("old")
-    with pytest.raises(FileExistsError, match=r"holds files \(limits.ecsv, thesis.tex"):
-        DMAnalysis.read(edit(), output=output).run()
-    DMAnalysis.read(edit(), output=output).run(overwrite=True)
-    assert (output / "thesis.tex").read_text() == "years of work"
+    with pytest.raises(FileExistsError, match=r"limits\.ecsv"):
+        make().run()
+    make().run(overwrite=True)
     assert (output / "limits.ecsv").read_text().startswith("# %ECSV")
+    assert (output / "limits.ecsv.kept").read_text() == "old"
 
 
-def test_manifest_of_someone_else_removes_nothing(project, edit):
-    """Names that lead out of the folder are not followed."""
-    output = project / "results"
-    output.mkdir()
-    names = ["../config.yaml", str(project / "sed_draco.fits")]
-    (output / "manifest.json").write_text(json.dumps({"files": names}))
-    DMAnalysis.read(edit(), output=output).run(overwrite=True)
-    assert (project / "config.yaml").is_file()
-    assert (project / "sed_draco.fits").is_file()
-    (output / "manifest.json").write_text("not json")
-    DMAnalysis.read(edit(), output=output).run(overwrite=True)
-    assert json.loads((output / "manifest.json").read_text())["files"]
+# ---- a file that can't be read -----------------------------------------------------------------
 
 
-def test_output_is_a_file(project, edit):
-    (project / "results").write_text("a file")
-    with pytest.raises(FileExistsError, match="the output must be a folder"):
-        DMAnalysis.read(edit(), output=project / "results").run(overwrite=True)
-    assert (project / "results").read_text() == "a file"
+@pytest.fixture
+def broken(project):
+    path = project / "sed_draco.fits"
+    path.write_bytes(path.read_bytes()[:9000])
+    return path
 
 
-def test_two_runs_give_the_same_limits(project, edit):
-    for name in ("a", "b"):
-        DMAnalysis.read(edit(), output=project / name).run()
-    one, two = contents(project / "a"), contents(project / "b")
-    assert one["limits.ecsv"] == two["limits.ecsv"]
-    a, b = (CastroMaps.read(project / name / "combined.fits") for name in ("a", "b"))
-    np.testing.assert_array_equal(a.stat_scan.data, b.stat_scan.data)
+def test_stop(project, broken, make):
+    """Its stack is not made, the other roster is; the error has all to look into it."""
+    analysis = make(targets=None, rosters=ROSTERS, simulations=SIMULATIONS)
+    with pytest.raises(AnalysisError) as caught:
+        analysis.run()
+    (failure,) = caught.value.failures
+    assert failure.task == "castro/draco"
+    assert failure.inputs["castro/draco"] == str(broken)
+    assert "sed_draco.fits" in failure.error
+    text = str(caught.value)
+    trace = project / "results/failures/castro_draco.txt"
+    for part in ("castro/draco: ", str(broken), str(trace), "--task castro/draco"):
+        assert part in text
+    assert "Traceback" in trace.read_text()
+    assert {"stack/pair/profile", "simulate/null/pair/profile/0000"} <= set(failure.blocked)
+    made = set(contents(analysis.output))
+    assert {"stacks/rest/profile.fits", "bands/rest/profile.fits"} <= made
+    assert not [name for name in made if name.startswith(("stacks/pair", "bands/pair"))]
+    assert "castro/draco" in (analysis.output / "summary.txt").read_text()
+    assert "castro/segue_1" in analysis.computed
+    # mended, it goes on from there
+    shutil.copy(make.__globals__["EXAMPLE_FOLDER"] / "sed_draco.fits", broken)
+    analysis.run()
+    assert "castro/segue_1" not in analysis.computed
+    assert {"castro/draco", "stack/pair/profile"} <= set(analysis.computed)
+    assert not trace.exists()
+
+
+def test_skip(project, broken, make):
+    """It is left out of the stack, simulations and bands alike, and named."""
+    section = {"null": SIMULATIONS["null"] | {"per_target": True}}
+    given = {"simulations": section, "limits": {"methods": ["profile", "cls"]}}
+    analysis = make(**given, execution={"on_error": "skip"})
+    analysis.run()
+    assert [failure.task for failure in analysis.failures] == ["castro/draco"]
+    assert "sed_draco.fits" in analysis.skipped["draco"]
+    rows = Table.read(analysis.output / "targets.ecsv")
+    assert rows["used"][rows["label"] == "draco"].tolist() == [False]
+    assert "draco" in analysis.summary.partition("Targets skipped")[2]
+    lonely = make("lonely", **given | {"targets": ["segue_1:ackermann2014_nfw"]})
+    lonely.run()
+    for key in (("stack",), ("simulation", "null"), ("bands",), ("asimov",)):
+        one, two = (a.results[key].sigmav_ul.data for a in (analysis, lonely))
+        np.testing.assert_array_equal(one, two)
+    table = QTable.read(analysis.output / "limits.ecsv")
+    assert set(table["target"]) == {"combined", "segue_1"}
+    lost = CastroMaps.read(analysis.output / "simulations/null/all/profile/targets/draco.fits")
+    assert lost.is_empty.all()
+    assert "left out" in lost.meta.notes[0]
+
+
+def test_skip_all_is_an_error(project, broken, make):
+    analysis = make(targets=["draco:ackermann2014_nfw"], execution={"on_error": "skip"})
+    with pytest.raises(AnalysisError, match="castro/draco"):
+        analysis.run()

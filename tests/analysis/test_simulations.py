@@ -1,0 +1,334 @@
+"""Simulations of the pipeline: those of the classes, and the truth that was put in."""
+
+import shutil
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.table import QTable
+from numpy.testing import assert_allclose, assert_array_equal
+
+from dmgammapy.analysis import ConfigError
+from dmgammapy.analysis import _plan as plan_module
+from dmgammapy.datasets import SEDLikelihoodDataset
+from dmgammapy.estimators import (
+    CastroEstimator,
+    CastroMaps,
+    ExpectedLimitsEstimator,
+    SignificanceEstimator,
+)
+from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
+from dmgammapy.targets import Target, Targets
+
+DRACO, SEGUE = Targets.from_names(["draco:ackermann2014_nfw", "segue_1:ackermann2014_nfw"])
+MASSES = [50, 500] * u.GeV
+SIGNAL = {"sigmav": "1e-25 cm3 s-1", "mass": "500 GeV", "channel": "b"}
+QUANTITIES = ("reference", "norm", "norm_ul", "ts", "status")
+
+
+def truth_of(project, name):
+    table = QTable.read(project / "truth.ecsv")
+    rows = table[table["target"] == name]
+    return SEDExpectation(rows["background"], rows["npred"])
+
+
+def estimator_by_hand(project, targets=(DRACO, SEGUE), maker=None, castro=None, **options):
+    """`ExpectedLimitsEstimator` and datasets, of the classes alone."""
+    datasets = []
+    for target in targets:
+        dataset = SEDLikelihoodDataset.read(project / f"sed_{target.name}.fits")
+        dataset.models = target.to_models("100 GeV", "b")
+        datasets.append(dataset)
+    expectations = {target.name: truth_of(project, target.name) for target in targets}
+    maker = SimulatedDatasetMaker(**({"seed": 0, "expectations": expectations} | (maker or {})))
+    castro = castro or CastroEstimator(MASSES, ["b"])
+    return ExpectedLimitsEstimator(castro, maker, show_progress=False, **options), datasets
+
+
+def same(one, two):
+    """Bit for bit."""
+    assert set(one.available_quantities) == set(two.available_quantities) >= set(QUANTITIES)
+    for name in QUANTITIES:
+        assert_array_equal(one[name].data, two[name].data)
+    assert one.geom.axes["realisation"].center.value.tolist() == (
+        two.geom.axes["realisation"].center.value.tolist()
+    )
+
+
+def quantiles(values, q):
+    """The middle of the k-th of n values is the quantile (k - 1/2) / n."""
+    return np.quantile(values, q, axis=0, method="hazen")
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """Tasks of 25 realisations."""
+    monkeypatch.setattr(plan_module, "LARGEST_TASK", plan_module.BLOCK)
+
+
+def scenario(**more):
+    return {"expectations": "truth.ecsv"} | more
+
+
+# ---- the same as by hand -----------------------------------------------------------------------
+
+
+def test_ensembles_are_those_of_the_estimator(project, analyse, blocks):
+    """Null and injected, J measured anew, 30 realisations in two tasks, both J treatments."""
+    simulations = {
+        "defaults": scenario(n=30, seed=3, redraw_jfactor=True),
+        "null": {},
+        "signal": {"injected": SIGNAL, "n": 7, "redraw_jfactor": False},
+    }
+    analysis = analyse(simulations=simulations, jfactor=["profile", "fixed"])
+    assert "simulate/null/all/profile/0001" in analysis.pipeline.tasks
+    signal = {"sigmav": 1e-25 * u.Unit("cm3 s-1"), "mass": 500 * u.GeV, "channel": "b"}
+    for method in ("profile", "fixed"):
+        options = {"stack": {"method": method}}
+        maker = {"seed": 3, "redraw_jfactor": True}
+        estimator, datasets = estimator_by_hand(project, maker=maker, **options)
+        null = estimator.simulate(datasets, realisations=range(30))
+        same(analysis.results["simulation", "null", method], null)
+        # quantiles of the ensemble are numpy's
+        bands = analysis.results["bands", method]
+        limits = analysis.results["simulation", "null", method].sigmav_ul.data
+        q = bands.geom.axes["quantile"].center.value
+        assert_allclose(q, [0.025, 0.16, 0.5, 0.84, 0.975])
+        assert_allclose(bands.sigmav_ul.data, quantiles(limits, q), rtol=1e-12)
+        assert_allclose(
+            analysis.results["simulation_bands", "null", method].sigmav_ul.data,
+            bands.sigmav_ul.data, rtol=1e-15,
+        )  # fmt: skip
+        estimator, datasets = estimator_by_hand(project, maker={"seed": 3} | signal, **options)
+        injected = estimator.simulate(datasets, realisations=range(7))
+        same(analysis.results["simulation", "signal", method], injected)
+    # significance of the data's largest TS among those of the null hypothesis
+    table = analysis.results["significance"]
+    wanted = SignificanceEstimator().run(analysis.combined, analysis.results["simulation", "null"])
+    assert_array_equal(table["ts"], wanted["ts"])
+    assert_allclose(table["p_channels"], wanted["p_channels"])
+
+
+def test_more_realisations_keep_those_there_are(analyse, blocks):
+    few = analyse(simulations={"null": scenario(n=50)})
+    before = few.results["simulation", "null"].sigmav_ul.data
+    more = analyse(simulations={"null": scenario(n=60)})
+    simulated = [id for id in more.computed if id.startswith("simulate")]
+    assert simulated == ["simulate/null/all/profile/0002"]
+    after = more.results["simulation", "null"]
+    assert_array_equal(after.sigmav_ul.data[:50], before)
+    assert after.sigmav_ul.data.shape[0] == 60
+    # fewer again: the last ones go, nothing is simulated
+    fewer = analyse(simulations={"null": scenario(n=50)})
+    assert not [id for id in fewer.computed if id.startswith("simulate")]
+    assert_array_equal(fewer.results["simulation", "null"].sigmav_ul.data, before)
+    assert not (fewer.output / "simulations/null/all/profile/parts/0002_stack.fits").exists()
+
+
+def test_each_target(project, analyse, blocks):
+    section = scenario(n=27, per_target=True)
+    analysis = analyse(simulations={"null": section})
+    estimator, datasets = estimator_by_hand(project)
+    wanted = estimator.simulate(datasets, realisations=range(27), per_target=True)
+    assert set(wanted) == {"stack", "draco", "segue_1"}
+    folder = analysis.output / "simulations/null/all/profile/targets"
+    for name in ("draco", "segue_1"):
+        same(CastroMaps.read(folder / f"{name}.fits"), wanted[name])
+        bands = CastroMaps.read(folder / f"{name}_bands.fits").sigmav_ul.data
+        q = [0.025, 0.16, 0.5, 0.84, 0.975]
+        assert_allclose(bands, quantiles(wanted[name].sigmav_ul.data, q), rtol=1e-12)
+    same(analysis.results["simulation", "null"], wanted["stack"])
+
+
+def test_background_read_off_the_scans(project, analyse):
+    """Without a table the likelihoods are taken at their word, as LAT files want it."""
+    section = {"n": 5, "undetermined": "power_law", "least_counts": 5}
+    analysis = analyse(simulations={"null": section})
+    maker = {"expectations": None, "undetermined": "power_law", "least_counts": 5}
+    estimator, datasets = estimator_by_hand(project, maker=maker)
+    same(
+        analysis.results["simulation", "null"], estimator.simulate(datasets, realisations=range(5))
+    )
+    truth, _ = estimator_by_hand(project)
+    other = truth.simulate(datasets, realisations=range(5))
+    assert (other.sigmav_ul.data != analysis.results["simulation", "null"].sigmav_ul.data).any()
+
+
+@pytest.mark.parametrize("method", ["cls", "power_constrained"])
+def test_other_limits(project, analyse, method):
+    """The first method is that of the ensembles; all are in the table."""
+    analysis = analyse(
+        simulations={"null": scenario(n=20)}, limits={"methods": [method, "profile"], "cl": 0.9}
+    )
+    castro = CastroEstimator(MASSES, ["b"], cl=0.9)
+    estimator, datasets = estimator_by_hand(project, castro=castro, limit_method=method)
+    same(
+        analysis.results["simulation", "null"], estimator.simulate(datasets, realisations=range(20))
+    )
+    asimov = estimator.asimov(datasets)
+    stack = analysis.combined
+    limit, _ = stack.upper_limit_and_status(method=method, asimov=asimov, cl=0.9)
+    table = QTable.read(analysis.output / "limits.ecsv")
+    combined = table[table["target"] == "combined"]
+    assert_allclose(combined[f"sigmav_ul_{method}"].value, limit.data.ravel(), rtol=1e-9)
+    assert_allclose(combined["sigmav_ul"].value, stack.sigmav_ul.data.ravel(), rtol=1e-15)
+
+
+def test_asymptotic_bands(project, analyse):
+    analysis = analyse(
+        simulations={"defaults": scenario()},
+        bands={"method": "asimov", "quantiles": [0.16, 0.5, 0.84]},
+    )
+    estimator, datasets = estimator_by_hand(project)
+    wanted = estimator.asimov(datasets).expected_limits([0.16, 0.5, 0.84], "profile")
+    assert_allclose(analysis.results["bands"].sigmav_ul.data, wanted.sigmav_ul.data, rtol=1e-12)
+
+
+def test_jfactors_that_vary_together(project, analyse):
+    """The covariance decides the stack, and how J is measured wrong in simulations."""
+    names, matrix = ["draco", "segue_1"], [[0.16**2, 0.03], [0.03, 0.29**2]]
+    from astropy.table import Table
+
+    Table({"target": names, "draco": matrix[0], "segue_1": matrix[1]}).write(
+        project / "covariance.ecsv", format="ascii.ecsv"
+    )
+    analysis = analyse(
+        simulations={"null": scenario(n=4, redraw_jfactor=True)},
+        jfactor={"covariance": "covariance.ecsv"},
+    )
+    estimator, datasets = estimator_by_hand(
+        project, maker={"redraw_jfactor": True}, stack={"jfactor_covariance": (names, matrix)}
+    )
+    same(
+        analysis.results["simulation", "null"], estimator.simulate(datasets, realisations=range(4))
+    )
+
+
+# ---- the truth ---------------------------------------------------------------------------------
+
+
+def write_bright(project, target):
+    """A likelihood of many counts: 1e4 times the background of the example, exactly Poisson."""
+    dataset = SEDLikelihoodDataset.read(project / f"sed_{target.name}.fits")
+    truth = truth_of(project, target.name)
+    bright = SEDExpectation(1e4 * truth.background, 1e4 * truth.npred)
+    new = bright.to_dataset(dataset, np.round(bright.background).astype(int))
+    new.write(project / f"sed_{target.name}.fits", format="gadf", overwrite=True)
+    table = QTable.read(project / "truth.ecsv")
+    rows = table["target"] == target.name
+    for name in ("background", "npred"):
+        table[name][rows] *= 1e4
+    table.write(project / "truth.ecsv", overwrite=True)
+
+
+def recovered(analysis, name, strength, *more):
+    """Median best fit over the truth at the mass of the signal, and its error."""
+    ensemble = analysis.results["simulation", name, *more]
+    fits = ensemble.strength.data[:, 0, -1, 0, 0]
+    error = 1.2533 * fits.std() / np.sqrt(len(fits))
+    return np.median(fits) / strength, error / strength
+
+
+def test_injected_signal_is_recovered(project, analyse):
+    """Fixed J, many counts: the median best fit is the truth."""
+    write_bright(project, DRACO)
+    analysis = analyse(
+        targets=["draco:ackermann2014_nfw"], jfactor=["fixed", "profile"],
+        simulations={"signal": scenario(n=75, injected=SIGNAL)},
+    )  # fmt: skip
+    for method in ("fixed", "profile"):
+        ratio, error = recovered(analysis, "signal", 1e-25, method)
+        assert error < 0.02
+        assert abs(ratio - 1) < 4 * error
+
+
+def test_signal_of_another_profile(project, analyse):
+    """A signal of the J of another table is seen brighter by the ratio of both J."""
+    write_bright(project, DRACO)
+    profiles = {"here": "ackermann2014_nfw", "there": "geringer-sameth2015_nfw"}
+    (there,) = Targets.from_names(["draco:geringer-sameth2015_nfw"])
+    analysis = analyse(
+        targets=["draco:here"], jfactor="fixed", profiles=profiles,
+        simulations={
+            "other": scenario(n=75, injected=SIGNAL, profile="there"),
+            "same": scenario(n=75, injected=SIGNAL, profile="here"),
+        },
+    )  # fmt: skip
+    wanted = 10 ** (there.log10_jfactor - DRACO.log10_jfactor)
+    assert abs(wanted - 1) > 0.05
+    ratio, error = recovered(analysis, "other", 1e-25)
+    assert error < 0.02
+    assert abs(ratio - wanted) < 4 * error
+    ratio, error = recovered(analysis, "same", 1e-25)
+    assert abs(ratio - 1) < 4 * error
+
+
+def test_a_drawn_j_and_that_of_a_profile_exclude_each_other(make):
+    section = scenario(n=2, profile="there", log10_jfactor="prior")
+    with pytest.raises(ConfigError, match="not both"):
+        _ = make(profiles={"there": "pace2018_nfw"}, simulations={"null": section}).pipeline
+
+
+def test_decay(project, analyse):
+    """A lifetime that is put in comes out."""
+    target = Target("draco", log10_dfactor=18.5, log10_dfactor_err=0.1)
+    Targets([target]).write(project / "mine.ecsv")
+    write_bright(project, DRACO)
+    analysis = analyse(
+        targets="mine.ecsv", process="decay", masses=["200 GeV", "1 TeV"], jfactor="fixed",
+        simulations={
+            "signal": scenario(
+                n=75, injected={"tau": "1e26 s", "mass": "1 TeV", "channel": "b"}
+            )
+        },
+    )  # fmt: skip
+    ratio, error = recovered(analysis, "signal", 1e-26)
+    assert error < 0.02
+    assert abs(ratio - 1) < 4 * error
+
+
+# ---- the table of expected counts --------------------------------------------------------------
+
+
+def test_expectations_go_by_instrument(project, analyse):
+    """Two sources of the same target with their own rows; those of the wrong one are not taken."""
+    shutil.copy(project / "sed_draco.fits", project / "other_draco.fits")
+    table = QTable.read(project / "truth.ecsv")
+    table = table[table["target"] == "draco"]
+    rows = []
+    for name, factor in (("lat", 1), ("other", 4)):
+        part = table.copy()
+        part["instrument"] = name
+        part["background"] *= factor
+        part["npred"] *= factor
+        rows.append(part)
+    from astropy.table import vstack
+
+    vstack(rows).write(project / "both.ecsv")
+    analysis = analyse(
+        targets=["draco:ackermann2014_nfw"],
+        datasets={"lat": "sed_{target}.fits", "other": "other_{target}.fits"},
+        simulations={"null": {"n": 3, "expectations": "both.ecsv"}},
+    )
+    datasets, expectations = [], {}
+    for name, factor in (("lat", 1), ("other", 4)):
+        dataset = SEDLikelihoodDataset.read(project / "sed_draco.fits", instrument=name)
+        dataset = dataset.copy(name=f"draco {name}")
+        dataset.models = DRACO.to_models("100 GeV", "b")
+        datasets.append(dataset)
+        known = truth_of(project, "draco")
+        expectations[dataset.name] = SEDExpectation(factor * known.background, factor * known.npred)
+    estimator, _ = estimator_by_hand(project, maker={"expectations": expectations})
+    wanted = estimator.simulate(datasets, realisations=range(3))
+    same(analysis.results["simulation", "null"], wanted)
+
+
+def test_expectations_of_other_bins_are_refused(project, analyse):
+    table = QTable.read(project / "truth.ecsv")
+    rows = np.flatnonzero(table["target"] == "draco")
+    table[rows] = table[rows[::-1]]
+    table.write(project / "turned.ecsv")
+    with pytest.raises(
+        RuntimeError, match=r"turned\.ecsv: e_min of draco, bin 0, is .*in the order"
+    ):
+        analyse(simulations={"null": {"n": 2, "expectations": "turned.ecsv"}})
