@@ -142,12 +142,10 @@ def worst(cases, cost):
 
 def unit_costs(cases):
     """Costs that a large analysis is made of, by what they are of: the largest of all cases."""
-    costs = {
-        f"{step}, s per dataset and row": worst(
-            cases, lambda found, size, step=step: total(found, step) / size.dataset_rows
-        )
-        for step in ("castro", "target")
-    }
+    costs = {}
+    for step in ("castro", "target"):
+        fixed, per_row = line(cases, step, 0)
+        costs |= {f"{step}, s per dataset": fixed, f"{step}, s per dataset and row": per_row}
     linear, quadratic = stack_costs(cases)
     costs |= {
         "stack, s per dataset and row": linear,
@@ -174,12 +172,20 @@ def unit_costs(cases):
         "store, s per task": worst(cases, lambda f, size: f["overhead"]),
         "memory of a worker at work on one dataset [MB]": largest(cases["many rows"], "castro"),
     }
-    small, large = cases["golden"], cases["many rows"]
-    more = CASES["many rows"].dataset_rows - CASES["golden"].dataset_rows
     for step in ("stack", "simulate"):
-        slope = (largest(large, step) - largest(small, step)) / more
-        costs[f"{step}, MB per dataset and row"] = max(slope, 0.0)
+        slope = line(cases, step, 1)[1] / CASES["golden"].targets
+        costs[f"{step}, MB per dataset and row"] = slope
     return costs
+
+
+def line(cases, step, column):
+    """Median cost of a task without any rows, and per row."""
+    (x, y), (x_more, y_more) = (
+        (CASES[name].rows, statistics.median(row[column] for row in cases[name]["steps"][step]))
+        for name in ("golden", "many rows")
+    )
+    slope = max((y_more - y) / (x_more - x), 0.0)
+    return max(y - slope * x, 0.0), slope
 
 
 def stack_costs(cases):
@@ -202,6 +208,10 @@ def on_paper(costs, size, pieces=1):
     least = costs["memory of a worker at work on one dataset [MB]"]
     stack = costs["stack, s per dataset and row"] * dataset_rows
     stack += costs["stack, s per target squared and row"] * size.targets**2 * rows
+    castro, target = (
+        costs[f"{step}, s per dataset"] + costs[f"{step}, s per dataset and row"] * rows
+        for step in ("castro", "target")
+    )
     simulate = costs["simulate, s per dataset, row and realisation"] * dataset_rows * BLOCK
     memory = {
         step: least + costs[f"{step}, MB per dataset and row"] * dataset_rows
@@ -209,11 +219,11 @@ def on_paper(costs, size, pieces=1):
     }
     return {
         "castro": (
-            n_datasets, costs["castro, s per dataset and row"] * rows, least,
+            n_datasets, castro, least,
             costs["castro, bytes per dataset and row"] * dataset_rows,
         ),
         "target": (
-            size.targets, costs["target, s per dataset and row"] * rows * size.instruments, least,
+            size.targets, target * size.instruments, least,
             costs["target, bytes per target and row"] * rows * size.targets,
         ),
         "stack": (
@@ -278,7 +288,7 @@ def paper(golden, folder, cores):
         print(f"| {name} | {value:.3g} |")
     operations = PAPER.dataset_rows * PAPER.realisations
     print(f"\nLikelihood curves to be made: {operations:.3g}")
-    for pieces in (1, PAPER.channels, PAPER.rows // 4):
+    for pieces in (1, PAPER.channels, 4 * PAPER.channels):
         show_paper(costs, PAPER, cores, pieces)
 
 

@@ -332,23 +332,25 @@ class _LokyPool:
                 else:
                     raise error
 
-    def _drop(self, n, kill=True):
+    def _drop(self, n):
         if self._executors[n] is not None:
-            self._executors[n].shutdown(wait=True, kill_workers=kill)
+            self._executors[n].shutdown(wait=True, kill_workers=True)
             self._executors[n] = None
 
     def close(self):
         """Stop all workers, whatever they are doing."""
         for n in range(self.size):
-            # one that has nothing to do leaves by itself, and frees what it holds
-            idle = not self._running[n]
             self._running[n].clear()
-            self._drop(n, kill=not idle)
+            self._drop(n)
 
 
 def _depend_on(pid):
     """Leave Ctrl-C to the process in charge, and end soon after it, even if it was killed."""
+    from tqdm import tqdm
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # its default is a semaphore, which a worker that is killed would leave behind
+    tqdm.set_lock(threading.RLock())
     if hasattr(os, "fork"):  # elsewhere orphans have the same parent as before
         threading.Thread(target=_end_with, args=(pid,), daemon=True).start()
 

@@ -80,7 +80,7 @@ class DatasetTerms:
                 raise ValueError(f"dataset {name!r} has no counts_off.")
             off = dataset.counts_off.data
             cls._check(off, used, name, "counts_off")
-            alpha = dataset.alpha.data
+            alpha = np.asarray(dataset.alpha.data, dtype=float)  # float32 from OGIP files
             bad = used & ~((alpha > 0) & (alpha < HUGE))
             if bad.any():
                 raise ValueError(

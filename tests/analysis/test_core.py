@@ -120,17 +120,6 @@ def test_decay(project, edit):
     np.testing.assert_allclose(decay.combined.gamma_ul.data[..., 0, 0], expected, rtol=1e-5)
 
 
-def test_n_jobs_changes_nothing(project, edit):
-    path = edit()
-    DMAnalysis.read(path, output=project / "one", n_jobs=1).run()
-    DMAnalysis.read(path, output=project / "two", n_jobs=2).run()
-    files = {p.relative_to(project / "one") for p in (project / "one").rglob("*") if p.is_file()}
-    kept = [p for p in files if p.parts[0] != ".dmgammapy" and p.name != "manifest.json"]
-    assert len(kept) > 10
-    for path in kept:
-        assert (project / "one" / path).read_bytes() == (project / "two" / path).read_bytes()
-
-
 # ---- nothing is dropped silently ---------------------------------------------------------------
 
 

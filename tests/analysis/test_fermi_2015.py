@@ -30,9 +30,12 @@ PUBLISHED = {
 @pytest.fixture(scope="module")
 def results(test_data, tmp_path_factory):
     """Folder and screen output of one run."""
-    folder = tmp_path_factory.mktemp("fermi") / "results"
+    base = tmp_path_factory.mktemp("fermi")
+    config, folder = base / CONFIG.name, base / "results"
+    # figures have tests of their own
+    config.write_text(CONFIG.read_text() + "\nplots: false\nreport: false\n")
     environment = {"DMGAMMAPY_TEST_DATA": str(test_data)}
-    done = CliRunner().invoke(cli, ["run", str(CONFIG), "--output", str(folder)], env=environment)
+    done = CliRunner().invoke(cli, ["run", str(config), "--output", str(folder)], env=environment)
     assert done.exit_code == 0, done.output
     return folder, done.output
 

@@ -9,6 +9,7 @@ from astropy.table import QTable, Table
 from numpy.testing import assert_allclose
 
 from dmgammapy.analysis import AnalysisError, DMAnalysis
+from dmgammapy.analysis.example import EXAMPLE_FOLDER
 from dmgammapy.estimators import CastroMaps, StackedDMLikelihood
 
 SIMULATIONS = {"null": {"n": 20, "expectations": "truth.ecsv"}}
@@ -168,7 +169,7 @@ def test_stop(project, broken, make):
     assert "castro/draco" in (analysis.output / "summary.txt").read_text()
     assert "castro/segue_1" in analysis.computed
     # mended, it goes on from there
-    shutil.copy(make.__globals__["EXAMPLE_FOLDER"] / "sed_draco.fits", broken)
+    shutil.copy(EXAMPLE_FOLDER / "sed_draco.fits", broken)
     analysis.run()
     assert "castro/segue_1" not in analysis.computed
     assert {"castro/draco", "stack/pair/profile"} <= set(analysis.computed)

@@ -245,8 +245,8 @@ def test_injected_signal_is_recovered(project, analyse):
 def test_signal_of_another_profile(project, analyse):
     """A signal of the J of another table is seen brighter by the ratio of both J."""
     write_bright(project, DRACO)
-    profiles = {"here": "ackermann2014_nfw", "there": "geringer-sameth2015_nfw"}
-    (there,) = Targets.from_names(["draco:geringer-sameth2015_nfw"])
+    profiles = {"here": "ackermann2014_nfw", "there": "ackermann2014_burkert"}
+    (there,) = Targets.from_names(["draco:ackermann2014_burkert"])
     analysis = analyse(
         targets=["draco:here"], jfactor="fixed", profiles=profiles,
         simulations={
