@@ -1,6 +1,7 @@
 """Simulations of the pipeline: those of the classes, and the truth that was put in."""
 
 import shutil
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from astropy.table import QTable
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dmgammapy.analysis import ConfigError
+from dmgammapy.analysis import ConfigError, _steps
 from dmgammapy.analysis import _plan as plan_module
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import (
@@ -332,3 +333,22 @@ def test_expectations_of_other_bins_are_refused(project, analyse):
         RuntimeError, match=r"turned\.ecsv: e_min of draco, bin 0, is .*in the order"
     ):
         analyse(simulations={"null": {"n": 2, "expectations": "turned.ecsv"}})
+
+
+def test_stack_of_one_realisation_is_that_of_the_ensemble(project, make, tmp_path):
+    """With its scans, for figures: the same counts and the same J, also of the instruments."""
+    analysis = make(
+        datasets={"lat": "sed_{target}.fits"},
+        jfactor={"extra_widths": {"lat": 0.2}},
+        simulations={"null": scenario(n=5, redraw_jfactor=True)},
+    )
+    analysis.run(steps=["collect"])
+    task = analysis.pipeline.tasks["simulate/null/all/profile/0000"]
+    files = {name: Path(path) for name, path in task.files.items()}
+    params = task.params | {"realisation": 3, "output": "one.fits"}
+    _steps.simulated_stack(params, files, dict.fromkeys(task.parents, {}), tmp_path)
+    one = CastroMaps.read(tmp_path / "one.fits")
+    ensemble = analysis.results["simulation", "null"]
+    assert_allclose(one.sigmav_ul.data, ensemble.sigmav_ul.data[3], rtol=1e-4)
+    assert (abs(one.sigmav_ul.data / ensemble.sigmav_ul.data[2] - 1) > 1e-3).all()
+    assert one.stat_scan.data.shape[-3] > 10
