@@ -35,7 +35,7 @@ class Outputs:
 def report(params, files, parents, folder):
     """Write ``summary.txt``, ``targets.ecsv`` and, if wanted, ``report.html``."""
     outputs = Outputs(parents)
-    targets = table_of_targets(params, outputs)
+    targets = table_of_targets(params)
     targets.write(folder / "targets.ecsv", format="ascii.ecsv")
     text = write_summary(params, outputs, targets)
     (folder / "summary.txt").write_text(text, encoding="utf-8")
@@ -47,16 +47,17 @@ def report(params, files, parents, folder):
         write_report(build_report(report_inputs(params, outputs, targets)), folder / "report.html")
 
 
-def table_of_targets(params, outputs):
+def table_of_targets(params):
     """Targets with J, instruments, files and highest TS; those not used with the reason."""
     kind = "jfactor" if params["process"] == "annihilation" else "dfactor"
     rows = []
     for members in params["members"]:
         first = members[0]
         target = first["target"]
-        castro = outputs.castro(f"targets/{params['jfactors'][0]}/{first['label']}.fits")
-        peak = np.nan if castro is None else highest_ts(castro)
-        made = [m for m in members if f"{m['task']}.fits" in outputs.paths]
+        task = f"target/{params['jfactors'][0]}/{first['label']}"
+        used = task in params["info"]
+        peak = params["info"].get(task, {}).get("ts_max")
+        made = [m for m in members if m["task"] in params["info"]]
         rows.append(
             {
                 "name": target["name"],
@@ -65,11 +66,11 @@ def table_of_targets(params, outputs):
                 "version": target.get("version") or "",
                 f"log10_{kind}": float(target[f"log10_{kind}"]),
                 f"log10_{kind}_err": _width(target.get(f"log10_{kind}_err")),
-                "instruments": ", ".join(instrument_of(m, outputs) for m in made),
+                "instruments": ", ".join(instrument_of(m, params) for m in made),
                 "files": ", ".join(member["shown"] for member in members),
-                "ts_max": peak,
-                "used": castro is not None,
-                "reason": "" if castro is not None else "its likelihood could not be made",
+                "ts_max": np.nan if peak is None else peak,
+                "used": used,
+                "reason": "" if used else "its likelihood could not be made",
             }
         )
     names = ["name", "label", "profile", "version", f"log10_{kind}", f"log10_{kind}_err"]
@@ -82,16 +83,9 @@ def table_of_targets(params, outputs):
     return table
 
 
-def highest_ts(castro):
-    """Highest TS, NaN where nothing is known."""
-    ts = castro["ts"].data
-    return float(np.nanmax(ts)) if np.isfinite(ts).any() else np.nan
-
-
-def instrument_of(member, outputs):
+def instrument_of(member, params):
     """Name of the instrument: what the configuration says, or the file."""
-    castro = outputs.castro(f"{member['task']}.fits")
-    return castro.meta.instrument or "unknown instrument"
+    return params["info"][member["task"]].get("instrument") or "unknown instrument"
 
 
 def _width(value):

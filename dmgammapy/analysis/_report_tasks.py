@@ -64,6 +64,11 @@ def report_task(plan, runner):
     }
     lost = ("failed", "blocked")
     made = [id for id in plan.tasks if runner.states.get(id, "failed") not in lost]
+    params["info"] = {
+        id: (runner.store.record(id) or {}).get("info", {})
+        for id in made
+        if plan.tasks[id].step in ("castro", "target")
+    }
     if config.report:
         drawn = [task for task in plan.tasks.values() if "about" in task.params]
         params["figures"] = {task.outputs[0]: task.params["about"] for task in drawn}

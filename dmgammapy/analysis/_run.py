@@ -15,6 +15,7 @@ __all__ = ["AnalysisError", "Failure", "Runner", "explain_states"]
 log = logging.getLogger(__name__)
 
 BLOCKED = "blocked"
+MOST_SHOWN = 8  # failures in a message
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ class AnalysisError(RuntimeError):
         n = len(self.failures)
         text = f"{n} task{'s' if n > 1 else ''} failed; all that do not depend on "
         text += f"{'them' if n > 1 else 'it'} {'are' if n > 1 else 'is'} done.\n"
-        super().__init__(text + "\n".join(str(failure) for failure in self.failures))
+        shown = [str(failure) for failure in self.failures[:MOST_SHOWN]]
+        if n > MOST_SHOWN:
+            shown.append(f"... and {n - MOST_SHOWN} more, all in summary.txt")
+        super().__init__(text + "\n".join(shown))
 
     def __reduce__(self):
         return AnalysisError, (self.failures,)

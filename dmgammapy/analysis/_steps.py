@@ -73,12 +73,7 @@ def castro(params, files, parents, folder):
     """Likelihood of sigmav of one target and instrument, J not treated."""
     result = castro_of(params, files, params["member"], make_estimator(params, files))
     write_castro(result, folder / params["output"])
-    peak = result["ts"].data
-    return {
-        "notes": list(result.meta.notes),
-        "instrument": result.meta.instrument,
-        "ts_max": float(np.nanmax(peak)) if np.isfinite(peak).any() else None,
-    }
+    return {"notes": list(result.meta.notes), "instrument": result.meta.instrument}
 
 
 def target(params, files, parents, folder):
@@ -86,6 +81,8 @@ def target(params, files, parents, folder):
     castros = read_castros(parents, "castro/")
     combined = make_stack(castros, params["jfactor"], params["cl"]).run()
     write_castro(combined, folder / params["output"])
+    ts = combined["ts"].data
+    return {"ts_max": float(np.nanmax(ts)) if np.isfinite(ts).any() else None}
 
 
 def stack(params, files, parents, folder):

@@ -50,7 +50,7 @@ def write_summary(params, outputs, targets):
         _used(params, targets),
         _skipped(targets),
         _unused(params),
-        _notes(params, outputs),
+        _notes(params),
         _failures(params),
         _tail(params),
     ]
@@ -184,13 +184,12 @@ def _unused(params):
     return "\n".join(lines)
 
 
-def _notes(params, outputs):
+def _notes(params):
     """Notes of the plan and of the conversions; equal ones of several targets only once."""
     groups = {}
     members = [member for found in params["members"] for member in found]
     for member in members:
-        castro = outputs.castro(f"{member['task']}.fits")
-        for note in castro.meta.notes if castro is not None else ():
+        for note in params["info"].get(member["task"], {}).get("notes", ()):
             name, _, text = note.partition(": ")
             groups.setdefault(text or name, []).append(name)
     lines = [f"  {note}" for note in params["notes"]]

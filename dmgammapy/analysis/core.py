@@ -233,7 +233,7 @@ class DMAnalysis:
         steps : list of str, optional
             Only these steps and what they depend on, see `STEPS`. Default is all.
         tasks : list of str, optional
-            Only these tasks, by id or pattern such as "stack/*", and what they depend on.
+            Only these tasks, by id or pattern such as ``stack/*``, and what they depend on.
         overwrite : bool
             Use a folder that holds results of another configuration, and replace them. Default is
             False.

@@ -14,7 +14,7 @@ from ._jfactor_scatter import JFactorScatter
 from ._poisson_toys import PoissonProfiles
 from .castro import _dark_matter_model, _jfactor
 from .castro_maps import CastroMaps
-from .lattice import step_for_ts
+from .lattice import LatticeProfiles, step_for_ts
 from .limits import LimitStatus
 from .stacking import StackedDMLikelihood
 
@@ -31,6 +31,7 @@ __all__ = [
 # block depends on its counts, and results must not depend on who computed them.
 BLOCK = 25
 N_PROBE = 3
+AT_ONCE = 4  # profiles of so many targets are held before they are added
 QUANTITIES = ("strength", "strength_ul", "ts", "status")
 
 
@@ -305,7 +306,7 @@ class FastEngine:
 
     def _results(self, counts, shifts, per_target):
         """Treated profiles by name."""
-        raw, total = self.profiles(counts, shifts)
+        raw, total = self.profiles(counts, shifts, keep=per_target)
         out = {"stack": total}
         if per_target:
             out |= {name: self.stack._treated(name, raw[name]) for name in self.stack.targets}
@@ -313,7 +314,7 @@ class FastEngine:
 
     def drawn_profiles(self, realisations):
         """Profiles of realisations as the simulation draws them, see `profiles`."""
-        return self.profiles(*self._drawn(realisations))
+        return self.profiles(*self._drawn(realisations), keep=False)
 
     def _drawn(self, realisations):
         """Counts and shifts as `profiles` takes them, of realisations of the simulation."""
@@ -372,12 +373,12 @@ class FastEngine:
             shift = member.asimov_log10_jfactor - member.log10_jfactor
             counts.append(member.profiles.mean(strength * 10.0**shift)[None])
             shifts.append(np.array([shift]))
-        total = self.profiles(counts, shifts, factor)[1]
+        total = self.profiles(counts, shifts, factor, keep=False)[1]
         return {
             name: values[0] for name, values in summarise(total, (1, *self.shape), self.cl).items()
         }
 
-    def profiles(self, counts, shifts, factor=None):
+    def profiles(self, counts, shifts, factor=None, keep=True):
         """Profiles of targets, J not treated, and of the stack.
 
         Parameters
@@ -388,37 +389,49 @@ class FastEngine:
             log10 of the observed J over that of the datasets given.
         factor : array, shape (n_row,), optional
             Exposure in units of the data sets', of counts and backgrounds alike.
+        keep : bool
+            Whether profiles of all targets are wanted. Those of many need much memory. Default is
+            True.
 
         Returns
         -------
         raw : dict of `LatticeProfiles`
-            By target.
+            By target; empty if they are not kept.
         total : `LatticeProfiles`
         """
         step = self.stack._coarsest_step()
         if len(counts[0]) > 2 * N_PROBE:  # a few say which step will do
             few = [slice(N_PROBE)] * len(counts)
             parts = [[x[i] for x, i in zip(y, few, strict=True)] for y in (counts, shifts)]
-            step = self.profiles(*parts, factor)[1].step
+            step = self.profiles(*parts, factor, keep=False)[1].step
         while True:
-            raw = self._raw(counts, shifts, step, factor)
-            total = self.stack._combine(raw, self.stack.targets)
+            raw, total = self._sum(counts, shifts, step, factor, keep)
             needed = step_for_ts(total.largest_ts())
             if needed >= step:
                 return raw, total
             step = needed
 
-    def _raw(self, counts, shifts, step, factor):
+    def _sum(self, counts, shifts, step, factor, keep):
+        """Profiles of targets, if they are kept, and of the stack, on one lattice."""
+        kept, totals = {}, []
+        for block in self.stack._blocks(self.stack.targets):
+            raw = {name: self._raw(name, counts, shifts, step, factor) for name in block}
+            totals.append(self.stack._combine(raw, block))
+            if len(totals) == AT_ONCE:
+                totals = [LatticeProfiles.sum(totals)]
+            if keep:
+                kept |= raw
+        return kept, LatticeProfiles.sum(totals)
+
+    def _raw(self, target, counts, shifts, step, factor):
+        """Profiles of one target, J not treated."""
         parts = {}
         for member, n, shift in zip(self.members, counts, shifts, strict=True):
-            profiles = member.profiles.run(n, step, factor)
-            shift = np.repeat(shift, member.profiles.n_row)
-            own = parts.setdefault(member.target, {})
-            own[member.instrument] = profiles.shifted(shift)
-        return {
-            name: self.stack._join_instruments(name, instruments)
-            for name, instruments in parts.items()
-        }
+            if member.target == target:
+                profiles = member.profiles.run(n, step, factor)
+                shift = np.repeat(shift, member.profiles.n_row)
+                parts[member.instrument] = profiles.shifted(shift)
+        return self.stack._join_instruments(target, parts)
 
 
 class _Member:

@@ -15,7 +15,7 @@ from ._correlated_covariance import JFactorCovariance
 from ._stacking_priors import collect_extra_widths, split_priors
 from .castro_maps import CastroMaps
 from .lattice import BASE_STEP, LatticeProfiles, step_for_ts
-from .limits import delta_stat_upper
+from .limits import LimitStatus, delta_stat_upper
 from .metadata import CastroMetaData
 
 __all__ = ["StackedDMLikelihood"]
@@ -512,6 +512,7 @@ class StackedDMLikelihood:
         limit = combined["norm_ul"].data[..., 0, 0] * combined["reference"].data[..., 0, 0]
         best = combined["norm"].data[..., 0, 0] * combined["reference"].data[..., 0, 0]
         rise = delta_stat_upper(self.cl)
+        known = combined["status"].data[..., 0, 0] != LimitStatus.NO_INFORMATION
         unit = combined["reference"].unit
         shape = limit.shape
         together = {
@@ -528,7 +529,7 @@ class StackedDMLikelihood:
                 names = [name for name in self.targets if name != target]
                 rest = self._combine(raw, names) if target in together else total.without(term)
                 ul_without = self._as_castro(rest, names).strength_ul.data[..., 0, 0]
-                if target not in together and np.isnan(ul_without).any():
+                if target not in together and np.isnan(ul_without[known]).any():
                     # the others may reach further than the sum did
                     rest = self._combine(raw, names)
                     ul_without = self._as_castro(rest, names).strength_ul.data[..., 0, 0]
