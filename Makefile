@@ -92,6 +92,7 @@ notebooks: $(VENV)/.stamp-test
 
 docs: $(VENV)/.stamp-docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python tools/check_links.py docs/_build/html
 	@echo "Built docs/_build/html/index.html"
 
 bench: $(VENV)/.stamp-test

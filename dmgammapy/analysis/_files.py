@@ -3,18 +3,23 @@
 import glob
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 import yaml
 
-__all__ = ["DatasetFiles", "linked_files"]
+from dmgammapy.spectra import CHANNELS, canonical_channel
+
+__all__ = ["DatasetFiles", "HeldTables", "channel_spellings", "letters", "linked_files"]
 
 # what the header of an OGIP spectrum calls the files that belong to it
 OGIP_KEYS = ("ANCRFILE", "RESPFILE", "BACKFILE")
+# channels that have names of other letters
+OTHER_NAMES = {"g": ("gluon", "gluons"), "h": ("higgs",), "gamma": ("a", "aa"), "aZ": ("gammaZ",)}
 
 
 class DatasetFiles:
-    """Files that a path pattern with ``{target}``, ``{profile}``, ``{version}`` leads to.
+    """Files that a path pattern with ``{target}``, ``{profile}`` and so on leads to.
 
     Parameters
     ----------
@@ -35,6 +40,15 @@ class DatasetFiles:
         return Path(text)
 
     @property
+    def has_channels(self):
+        """Whether there is a file for each channel."""
+        return "{channel}" in self.pattern
+
+    def channel_paths(self, target, profile, label):
+        """Files that a channel of a target may be in, the channel's own name first."""
+        return [self.path(target, profile, channel=word) for word in channel_spellings(label)]
+
+    @property
     def glob(self):
         """Pattern of all files, for `glob.glob`."""
         pieces = re.split(r"(?<!\$)\{\w+\}", self.pattern)
@@ -49,15 +63,163 @@ class DatasetFiles:
                 expression += re.escape(piece)
             elif piece in seen:
                 expression += f"(?P={piece})"
+            elif piece == "channel":
+                # names of channels and of targets may have an underscore: known ones go first
+                expression += f"(?P<channel>{_known_spellings()}|[^/\\\\]+?)"
+                seen.add(piece)
             else:
                 expression += rf"(?P<{piece}>[^/\\]+)"
                 seen.add(piece)
         found = {}
         for text in sorted(glob.glob(self.glob)):
             match = re.fullmatch(expression, text)
-            if match and match["target"] not in names:
+            if match and "target" in seen and match["target"] not in names:
                 found[Path(text)] = match["target"]
         return found
+
+
+def channel_spellings(label):
+    """Names that a channel may have in names of files, its own first.
+
+    Parameters
+    ----------
+    label : str
+        Canonical name; of a mixture there is no other.
+
+    Returns
+    -------
+    names : list of str
+        For example b, bb, b+b-, bbbar, bb-bar.
+
+    Examples
+    --------
+    >>> from dmgammapy.analysis._files import channel_spellings
+    >>> channel_spellings("W")
+    ['W', 'WW', 'w', 'ww', 'W+W-', 'w+w-']
+    """
+    short = label.replace("_", "")
+    words = [label, 2 * label, short, 2 * short]
+    words += [word.lower() for word in words]
+    words += [form.format(label) for form in ("{0}+{0}-", "{0}{0}bar", "{0}{0}-bar")]
+    words += [f"{label}+{label}-".lower(), *OTHER_NAMES.get(label, ())]
+    found = [label]
+    for word in words:
+        try:
+            if canonical_channel(word) == label:
+                found.append(word)
+        except ValueError:
+            continue
+    return list(dict.fromkeys(found))
+
+
+def _known_spellings():
+    """Regular expression of all names of channels, the longest first."""
+    words = {word for label in CHANNELS for word in channel_spellings(label)}
+    return "|".join(re.escape(word) for word in sorted(words, key=lambda w: (-len(w), w)))
+
+
+class HeldTables:
+    """What a file of likelihood tables of several targets holds (lklcom).
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+
+    Raises
+    ------
+    ValueError
+        If it can't be read.
+    """
+
+    def __init__(self, path):
+        from dmgammapy.estimators.io import list_lklcom_tables
+
+        self.path = path
+        # data only: the others are simulations
+        self.names = [names[:3] for names in list_lklcom_tables(path) if names[3] == "data"]
+
+    def choose(self, target, instrument, labels):
+        """Names in the file of what an analysis is about.
+
+        Parameters
+        ----------
+        target : str
+            As in the file, or the only one with the same letters and digits.
+        instrument : str or None
+            The same; None for the only one.
+        labels : list of str
+            Channels.
+
+        Returns
+        -------
+        options : dict
+            ``instrument``, ``target`` and ``channel`` (a list), or None if there is no table of
+            the target and instrument.
+
+        Raises
+        ------
+        ValueError
+            If instruments or names are ambiguous, or channels are missing.
+        """
+        mine = [names for names in self.names if letters(names[1]) == letters(target)]
+        mine = self._exact(mine, 1, target)
+        if instrument:
+            mine = [names for names in mine if letters(names[0]) == letters(instrument)]
+            mine = self._exact(mine, 0, instrument)
+        instruments = list(dict.fromkeys(names[0] for names in mine))
+        if len(instruments) > 1:
+            raise ValueError(
+                f"{self.path}: it holds {target} of {', '.join(instruments)}; choose one with "
+                "instrument, or name each below datasets."
+            )
+        if not mine:
+            return None
+        present = [names[2] for names in mine]
+        found, missing = [], []
+        for label in labels:
+            words = channel_spellings(label)
+            word = next((word for word in words if word in present), None)
+            if word is None:
+                missing.append(f"{label} (looked for {', '.join(words)})")
+            found.append(word)
+        if missing:
+            raise ValueError(
+                f"{self.path}: no channel {'; '.join(missing)} of {target}, {instruments[0]}, which "
+                f"has {', '.join(present)}; take it out of channels, or leave the target out with "
+                "targets."
+            )
+        return {"instrument": instruments[0], "target": mine[0][1], "channel": found}
+
+    def _exact(self, names, level, wanted):
+        """Of names with the same letters the equal one, if there is one."""
+        equal = [one for one in names if one[level] == wanted]
+        different = list(dict.fromkeys(one[level] for one in names))
+        if not equal and len(different) > 1:
+            raise ValueError(
+                f"{self.path}: {wanted} may be {' or '.join(different)}; name it as in the file."
+            )
+        return equal or names
+
+    def targets(self, instrument):
+        """Names of the targets in the file, of an instrument or of all."""
+        return list(
+            dict.fromkeys(
+                names[1]
+                for names in self.names
+                if not instrument or letters(names[0]) == letters(instrument)
+            )
+        )
+
+    @property
+    def instruments(self):
+        """Names of the instruments in the file."""
+        return list(dict.fromkeys(names[0] for names in self.names))
+
+
+def letters(name):
+    """Letters and digits of a name: "Ursa Major II" is ursa_major_II."""
+    plain = unicodedata.normalize("NFKD", name).lower()
+    return "".join(c for c in plain if c.isascii() and c.isalnum())
 
 
 def linked_files(path):

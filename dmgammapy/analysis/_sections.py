@@ -6,6 +6,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from ._fields import Mass, Name, Section, Width, as_list, check_angle, choice, fail
 from ._yaml import nearest
@@ -23,6 +24,8 @@ __all__ = [
 MAX_MASSES = 10_000
 TREATMENTS = ("profile", "marginal", "fixed")
 SPATIAL = ("point", "radial", "map")
+SEVERAL_TARGETS = ("lklcom",)  # formats of which a file may hold several targets
+ONE_CHANNEL = ("gloryduck",)
 
 
 class TargetsConfig(Section):
@@ -106,7 +109,8 @@ class DatasetsConfig(Section):
 
     path: str = Field(
         description="File of each target, with {target} for its name, and {profile} and {version} "
-        "for those of its J-factor."
+        "for those of its J-factor; {channel} for that of Glory Duck tables. One of lklcom may "
+        "hold several targets."
     )
     format: str | None = Field(
         None,
@@ -143,10 +147,23 @@ class DatasetsConfig(Section):
             raise fail(f"must be one of {', '.join(formats)}, got {value!r}{suggestion}")
         return value
 
-    @field_validator("path")
-    @classmethod
-    def _has_target(cls, value):
-        return check_pattern(value, ("target", "profile", "version"))
+    @model_validator(mode="after")
+    def _placeholders(self):
+        known = ("target", "profile", "version", "channel")
+        try:
+            check_pattern(self.path, known, target=self.format not in SEVERAL_TARGETS)
+        except PydanticCustomError as error:
+            text = error.context["text"]
+            if "{target}" not in self.path:
+                text += f"; a file of several targets takes format: {SEVERAL_TARGETS[0]}"
+            raise fail(text, "path") from None
+        if "{channel}" in self.path and self.format not in ONE_CHANNEL:
+            raise fail(
+                f"{{channel}} is for formats with one channel in a file: give format: "
+                f"{' or '.join(ONE_CHANNEL)}, or leave it out, got {self.path!r}",
+                "path",
+            )
+        return self
 
     @model_validator(mode="after")
     def _models_of_counts(self):
@@ -166,15 +183,15 @@ def dataset_formats():
     return formats | {"gammapy": "counts"}
 
 
-def check_pattern(value, known):
-    """Check the placeholders of a path; {target} must be there."""
+def check_pattern(value, known, target=True):
+    """Check the placeholders of a path; {target} must be there unless ``target`` is False."""
     for name in re.findall(r"(?<!\$)\{(.*?)\}", value):
         if name not in known:
             raise fail(
                 f"unknown placeholder {{{name}}} in {value!r}, expected "
                 + ", ".join(f"{{{k}}}" for k in known)
             )
-    if "{target}" not in value:
+    if target and "{target}" not in value:
         raise fail(f"the path must hold {{target}} where the name of a target goes, got {value!r}")
     return value
 
