@@ -1,6 +1,5 @@
 """Read, in a worker, what a task says that it needs: spectra, models and datasets of members."""
 
-import unicodedata
 from collections import OrderedDict
 from functools import partial
 
@@ -18,11 +17,12 @@ from dmgammapy.estimators import (
     JFactorCovariance,
     StackedDMLikelihood,
 )
-from dmgammapy.estimators.io import identify_castro_format
+from dmgammapy.estimators.io import identify_castro_format, read_gloryduck_channels
 from dmgammapy.makers import SEDExpectation
-from dmgammapy.spectra import canonical_channel, channel_label, read_spectra
+from dmgammapy.spectra import BinnedSpectra, canonical_channel, channel_label, read_spectra
 from dmgammapy.targets import Halo, Target, Targets
 
+from ._files import HeldTables, letters
 from ._hashes import hash_file
 from ._tasks import digest
 
@@ -40,6 +40,7 @@ CREATED = "see manifest.json"
 SPECTRA = "spectra"
 CACHED = 512
 SAME_JFACTOR = 1e-3  # dex
+PLACEHOLDER = {"mass": 1 * u.TeV, "channel": "b", "spectra": "pppc4"}
 
 
 def write_castro(castro, path):
@@ -146,7 +147,7 @@ def read_member(params, files, member):
     files : dict of `~pathlib.Path`
     member : dict
         ``target``, ``instrument``, ``format``, ``spatial``, ``file`` and, for counts, ``models``:
-        names of entries of ``files``.
+        names of entries of ``files``; ``parts`` names those of single channels, by channel.
 
     Returns
     -------
@@ -160,8 +161,9 @@ def read_member(params, files, member):
     if kind == "counts":  # large, and rarely read twice
         return _read_counts(params, files, member, path)
     read = _read_sed if kind == "sed" else _read_table
-    used = {name: hash_file(files[name]) for name in (SPECTRA, member["file"]) if name in files}
-    key = digest([{n: params[n] for n in NEEDED}, member, used, str(path)])
+    names = (SPECTRA, member["file"], *member["parts"].values())
+    used = {name: [str(files[name]), hash_file(files[name])] for name in names if name in files}
+    key = digest([{n: params[n] for n in NEEDED}, member, used])
     return [_cached(key, partial(read, params, files, member, path))]
 
 
@@ -214,27 +216,26 @@ def make_models(params, files, member):
     spatial = member["spatial"]
     if spatial != "point":
         spatial = Halo.from_target(target).to_spatial_model(process=params["process"])
-    return target.to_models(
-        mass=params["masses"][-1] * u.GeV,
-        channel=params["channels"][0],
-        process=params["process"],
-        spectra=scan_spectra(params, files),
-        spatial=spatial,
+    spectra = scan_spectra(params, files)
+    binned = isinstance(spectra, BinnedSpectra) and member["kind"] != "counts"
+    mass, channel = params["masses"][-1] * u.GeV, params["channels"][0]
+    given = {"mass": mass, "channel": channel, "spectra": spectra}
+    models = target.to_models(
+        process=params["process"], spatial=spatial, **(PLACEHOLDER if binned else given)
     )
+    if binned:
+        # Gammapy asks new models for dN/dE; all that SED likelihoods need is integrals over bins
+        model = models[0].spectral_model
+        model.spectra, model.mass, model.channel = spectra, mass, channel
+    return models
 
 
 def _check_owner(said, name, known, path):
     """Refuse a file that says that it is of another target."""
-    names = {_letters(other): other for other in (*Targets.bundled().names, *known)}
-    owner = names.get(_letters(said))
-    if owner is not None and _letters(owner) != _letters(name):
+    names = {letters(other): other for other in (*Targets.bundled().names, *known)}
+    owner = names.get(letters(said))
+    if owner is not None and letters(owner) != letters(name):
         raise ValueError(f"{path}: the file says that it is of {owner}, not of {name}.")
-
-
-def _letters(name):
-    """Letters and digits of a name: "Ursa Major II" is ursa_major_II."""
-    plain = unicodedata.normalize("NFKD", name).lower()
-    return "".join(c for c in plain if c.isascii() and c.isalnum())
 
 
 def _read_counts(params, files, member, path):
@@ -289,7 +290,7 @@ def _rename(datasets, member):
 
 def _read_table(params, files, member, path):
     target = Target.from_dict(member["target"])
-    castro = CastroMaps.read(path, format=member["format"], **_table_options(params, member, path))
+    castro = _read_castro(params, files, member, path)
     if castro.process != params["process"]:
         raise ValueError(
             f"{path} is about {castro.process}, the analysis about {params['process']}."
@@ -310,9 +311,25 @@ def _read_table(params, files, member, path):
     return castro
 
 
+def _read_castro(params, files, member, path):
+    """Table of one target and instrument as the file has it."""
+    # a blank field is a file of its own in the place of that of the target
+    if member["parts"] and member["file"] == member["task"]:
+        parts = {label: files[name] for label, name in member["parts"].items()}
+        return read_gloryduck_channels(
+            parts, target=member["target"]["name"], instrument=member["instrument"] or "unknown",
+            process=params["process"],
+        )  # fmt: skip
+    options = _table_options(params, member, path)
+    return CastroMaps.read(path, format=member["format"], **options)
+
+
 def _table_options(params, member, path):
     """What a table of text does not say itself."""
     format = member["format"] or identify_castro_format(path)
+    if format == "lklcom":
+        names = member["names"] or _names_in_file(params, member, path)
+        return names | {"process": params["process"]}
     if format != "gloryduck":
         return {}
     options = {
@@ -327,12 +344,24 @@ def _table_options(params, member, path):
         if len(labels) > 1:
             raise ValueError(
                 f"{path}: a Glory Duck table holds one channel; begin its name with it, as in "
-                f"bb_{path.name}."
+                f"bb_{path.name}, and give the path of all with {{channel}}."
             ) from None
         options["channel"] = labels[0]
     if options["instrument"] is None:
         options["instrument"] = "unknown"
     return options
+
+
+def _names_in_file(params, member, path):
+    """Names in a file of lklcom that the configuration does not call so."""
+    held = HeldTables(path)
+    instrument = held.instruments[0] if len(held.instruments) == 1 else member["instrument"]
+    labels = [channel_label(channel) for channel in params["channels"]]
+    name = member["target"]["name"]
+    found = held.choose(name, instrument, labels, alone=True)
+    if found is None:
+        raise ValueError(f"{path} does not hold {name}, only {', '.join(held.targets(None))}.")
+    return found
 
 
 def _set_level(castro, cl):

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from dmgammapy.spectra import channel_label
+from dmgammapy.spectra import BinnedSpectra, channel_label
 
 from ._tasks import Task
 from .config import NULL
@@ -468,6 +468,12 @@ class Figures:
     # ---- spectra -----------------------------------------------------------------------------
 
     def spectra(self, kind, detail):
+        if isinstance(self.plan.spectra, BinnedSpectra):
+            self.plan.notes.append(
+                f"figures {kind!r} are not drawn: {self.plan.spectra.name} has integrals over "
+                "bins, no dN/dE."
+            )
+            return []
         channels = self._channels(detail)
         masses = np.array(self.plan.common["masses"])
         middle = float(masses[len(masses) // 2])

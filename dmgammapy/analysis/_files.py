@@ -138,7 +138,7 @@ class HeldTables:
         # data only: the others are simulations
         self.names = [names[:3] for names in list_lklcom_tables(path) if names[3] == "data"]
 
-    def choose(self, target, instrument, labels):
+    def choose(self, target, instrument, labels, alone=False):
         """Names in the file of what an analysis is about.
 
         Parameters
@@ -149,6 +149,8 @@ class HeldTables:
             The same; None for the only one.
         labels : list of str
             Channels.
+        alone : bool
+            Take the only target of the file by whatever name. Default is False.
 
         Returns
         -------
@@ -163,6 +165,8 @@ class HeldTables:
         """
         mine = [names for names in self.names if letters(names[1]) == letters(target)]
         mine = self._exact(mine, 1, target)
+        if alone and len(self.targets(None)) == 1:
+            mine = self.names
         if instrument:
             mine = [names for names in mine if letters(names[0]) == letters(instrument)]
             mine = self._exact(mine, 0, instrument)
@@ -184,9 +188,9 @@ class HeldTables:
             found.append(word)
         if missing:
             raise ValueError(
-                f"{self.path}: no channel {'; '.join(missing)} of {target}, {instruments[0]}, which "
-                f"has {', '.join(present)}; take it out of channels, or leave the target out with "
-                "targets."
+                f"{self.path}: no channel {'; '.join(missing)} of {target} and {instruments[0]}, "
+                f"which has {', '.join(present)}; take it out of channels, or leave the target out "
+                "with targets."
             )
         return {"instrument": instruments[0], "target": mine[0][1], "channel": found}
 

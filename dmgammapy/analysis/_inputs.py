@@ -5,8 +5,9 @@ import re
 import numpy as np
 
 from dmgammapy.estimators.io import read_published_limits
-from dmgammapy.spectra import channel_label, read_spectra
+from dmgammapy.spectra import BinnedSpectra, channel_label, read_spectra
 from dmgammapy.targets import Targets
+from dmgammapy.targets.io.rosters import roster_entries
 
 from ._yaml import ConfigError, format_loc, nearest
 
@@ -20,6 +21,10 @@ __all__ = [
     "read_targets",
     "spectra_source",
 ]
+
+
+# how dmpipe ends names of versions of which data resolve the shape
+SHAPES = ("_radial", "_map")
 
 
 def is_path(text):
@@ -143,13 +148,15 @@ def _all_targets(config, section, loc):
                     loc, f"no file {path}; bundled rosters are {', '.join(Targets.rosters())}"
                 )
             roster = section.roster if section.file else None
-            # a short name in a file can't tell the shape on the sky: those with one are unknown
             aliases = {
                 name: profile.version
                 for name, profile in profiles.items()
-                if profile.version is not None and profile.spatial == "point"
+                if profile.version is not None
             }
-            targets, named = Targets.read(path, roster=roster, aliases=aliases), {}
+            targets = Targets.read(path, roster=roster, aliases=aliases)
+            named = {}
+            if section.profile is None:
+                named = _named_in_file(path, roster, targets, profiles)
         if section.profile is not None:
             version = profiles[section.profile].version
             if version is not None:
@@ -162,6 +169,35 @@ def _all_targets(config, section, loc):
         hint = nearest(section.roster, Targets.rosters()) if key == "roster" else None
         suggestion = f" Did you mean {hint!r}?" if hint else ""
         raise config.error(loc, f"{_text(error)}{suggestion}") from error
+
+
+def _named_in_file(path, roster, targets, profiles):
+    """Profiles by key of the targets that a file names with one."""
+    entries, found = roster_entries(path, roster), list(targets)
+    if len(entries) != len(found):  # some are there twice, in the same version
+        by_name = {target.name: target for target in found}
+        found = [by_name[name] for name, _ in entries]
+    words, named = {}, {}
+    for (name, word), target in zip(entries, found, strict=True):
+        if word in profiles:
+            named[target.key] = word
+        elif word is not None and word.endswith(SHAPES) and word != target.version:
+            raise ValueError(
+                f"{path}: {name}:{word} is {target.version} with a shape on the sky, which only "
+                f"the configuration can tell; add to it profiles: {{{word}: {{version: "
+                f"{target.version}, spatial: {word.rpartition('_')[2]}}}}}."
+            )
+        other = words.setdefault(target.key, word)
+        if _spatial(profiles, other) != _spatial(profiles, word):
+            raise ValueError(
+                f"{path}: {name} is there with two shapes on the sky, {other} and {word}; take "
+                "one off."
+            )
+    return named
+
+
+def _spatial(profiles, word):
+    return profiles[word].spatial if word in profiles else "point"
 
 
 def _in_version(targets, version):
@@ -289,7 +325,20 @@ def read_scan_spectra(config):
             spectra.is_valid(masses, channel, process=config.process)
         except ValueError as error:
             raise config.error(("channels", i), str(error)) from None
+    if isinstance(spectra, BinnedSpectra):
+        _check_signals(config, spectra)
     return spectra
+
+
+def _check_signals(config, spectra):
+    """Check that injected signals are in a table without spectra between its masses."""
+    for name, section in config.scenarios.items():
+        if section.injected is not None:
+            mass, channel = section.injected.mass, section.injected.channel
+            try:
+                spectra.integrate(spectra.energy_edges, mass, channel, config.process)
+            except ValueError as error:
+                raise config.error(("simulations", name, "injected"), str(error)) from None
 
 
 def read_published(config):

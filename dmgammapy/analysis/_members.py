@@ -3,7 +3,6 @@
 import logging
 import re
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 import numpy as np
 from astropy.table import Table
@@ -13,6 +12,7 @@ from dmgammapy.modeling.priors import check_width_in_covariance
 from dmgammapy.targets import Halo, Target
 
 from ._files import DatasetFiles, linked_files
+from ._finding import SourceFiles, fits, place_of, shown_path
 from ._inputs import check_overrides, is_path, missing_jfactor, named_targets, read_targets
 from ._sections import dataset_formats
 from ._tasks import digest
@@ -37,7 +37,9 @@ class Member:
     profile : str or None
     spatial : {"point", "radial", "map"}
     files : dict of `~pathlib.Path`
-        By instrument.
+        By instrument; where each channel has one, that of the first.
+    parts : dict of dict of `~pathlib.Path`
+        By instrument and channel, where each channel has a file of its own.
     """
 
     target: Target
@@ -45,6 +47,7 @@ class Member:
     profile: str | None
     spatial: str
     files: dict = field(hash=False, default_factory=dict)
+    parts: dict = field(hash=False, default_factory=dict)
 
     def task(self, instrument):
         """Id of the task that makes its likelihood."""
@@ -81,15 +84,14 @@ class Members:
     def __init__(self, config):
         self.config = config
         self.rosters, self.all, self.skipped, self.notes = {}, {}, {}, []
-        self.patterns = {
-            name: DatasetFiles(config.resolve(section.path, self.place(name, "path")))
-            for name, section in config.sources.items()
-        }
+        self.sources = SourceFiles(config)
+        self.patterns = self.sources.patterns
         # what was looked at: absent files too, folders of which all is taken, rosters
-        self.probed, self.folders, self.read = set(), set(), self._files_read()
+        self.probed, self.folders, self.read = self.sources.probed, set(), self._files_read()
         self.covariance = read_covariance(config)
         chosen = self._choose()
         self._check_widths()
+        self._check_blank_fields()
         self._labels = labels_of(chosen)
         self._reasons = {}
         for name, members in chosen.items():
@@ -99,8 +101,7 @@ class Members:
 
     def place(self, instrument, *keys):
         """Where something about a source stands in the configuration."""
-        several = isinstance(self.config.datasets, dict)
-        return ("datasets", *([instrument] if several else []), *keys)
+        return place_of(self.config, instrument, *keys)
 
     def _files_read(self):
         config, found = self.config, set()
@@ -191,6 +192,17 @@ class Members:
                         (*loc, *sub), f"no instrument {name!r} in datasets{_hint(name, known)}"
                     )
 
+    def _check_blank_fields(self):
+        """Blank fields are one file each, which can't hold several channels of Glory Duck."""
+        section = self.config.blank_fields
+        several = [name for name, pattern in self.patterns.items() if pattern.has_channels]
+        if section is not None and section.path and several and len(self.config.channels) > 1:
+            raise self.config.error(
+                ("blank_fields", "path"),
+                f"blank fields are one file each, but {', '.join(several)} has a file for each "
+                "channel; write them with CastroMaps.write, which holds all channels in one",
+            )
+
     def _member(self, roster, target, profile):
         label = self._labels[identity(target, profile)]
         if label in self.all:
@@ -203,27 +215,28 @@ class Members:
         reason = reason or missing_jfactor(
             target, config.process, config.jfactor.methods != ["fixed"]
         )
-        files, absent = {}, []
+        files, parts, absent = {}, {}, []
         for name, section in config.sources.items():
-            if not _fits(target.name, section.targets):
+            if not fits(target.name, section.targets):
                 continue
-            path = self.patterns[name].path(target, profile)
-            self.probed.add(path)
-            if path.is_file():
-                files[name] = path
+            found, why = self.sources.find(name, target, profile)
+            if why is not None:
+                absent.append((name, why))
+            elif isinstance(found, dict):
+                files[name], parts[name] = next(iter(found.values())), found
             else:
-                absent.append((name, path))
+                files[name] = found
         if not files:
-            reason = reason or "; ".join(f"no file {path}" for _, path in absent)
+            reason = reason or "; ".join(why for _, why in absent)
             reason = reason or "no source of datasets is about it"
         if reason:
             self._reasons.setdefault(roster, {})[target.name] = reason
             return None
         self._check_instruments(label, files)
         if absent:
-            what = ", ".join(f"{name} ({path})" for name, path in absent)
+            what = ", ".join(f"{name} ({why.removeprefix('no file ')})" for name, why in absent)
             self.notes.append(f"{label}: no file of {what}.")
-        self.all[label] = Member(target, label, profile, spatial, files)
+        self.all[label] = Member(target, label, profile, spatial, files, parts)
         return self.all[label]
 
     def _with_shape(self, target):
@@ -293,10 +306,9 @@ class Members:
         for note in self.notes:
             log.warning("%s", note)
         self.unused_files = {}
-        for name, pattern in self.patterns.items():
-            patterns = config.sources[name].targets
-            names = [target for target in self.names if _fits(target, patterns)]
-            self.unused_files |= pattern.unused(names)
+        for name, section in config.sources.items():
+            names = [target for target in self.names if fits(target, section.targets)]
+            self.unused_files |= self.sources.unused(name, names)
 
     def _nothing_left(self, skipped, loc):
         reasons = "\n".join(f"- {who}: {why}" for who, why in skipped.items())
@@ -314,6 +326,10 @@ class Members:
         """Files that a task about a member reads, by name; those they lead to, too."""
         task, path = member.task(instrument), member.files[instrument]
         found = {task: path}
+        found |= {
+            channel_file(task, label): other
+            for label, other in member.parts.get(instrument, {}).items()
+        }
         models = self.models_file(member, instrument)
         if models is not None:
             found[f"models/{task}"] = models
@@ -361,9 +377,56 @@ class Members:
             "spatial": member.spatial,
             "has_width": width is not None and bool(np.all(np.isfinite(width))),
             "file": task,
+            "parts": {
+                label: channel_file(task, label) for label in member.parts.get(instrument, ())
+            },
+            "names": self.sources.names_in_file(instrument, member),
             "models": f"models/{task}" if section.models is not None else None,
-            "shown": shown_path(self.config, member.files[instrument]),
+            "shown": self._shown(member, instrument),
         }
+
+    def _shown(self, member, instrument):
+        """Path of the data as results show it; of several channels with {channel} in it."""
+        path = member.files[instrument]
+        if instrument in member.parts:
+            path = self.patterns[instrument].path(member.target, member.profile)
+        return shown_path(self.config, path)
+
+    def check_simulated_shape(self, profile, roster, loc):
+        """Refuse a profile whose signal has another shape in counts than the one analysed.
+
+        Simulations move J alone.
+
+        Parameters
+        ----------
+        profile : str
+            Of the signal.
+        roster : str
+        loc : tuple
+            Where the simulation stands.
+        """
+        wanted = self.config.profiles[profile]
+        for member in self.rosters[roster]:
+            version = wanted.version or member.target.version
+            same = wanted.spatial == member.spatial and (
+                wanted.spatial == "point" or version == member.target.version
+            )
+            kinds = {name: self.kind(member, name) for name in member.files}
+            counts = [name for name, kind in kinds.items() if kind == "counts"]
+            if counts and not same:
+                one = f"{wanted.spatial} of {version}"
+                two = f"{member.spatial} of {member.target.version}"
+                raise self.config.error(
+                    (*loc, "profile"),
+                    f"{profile} gives {member.target.name} another shape in the counts "
+                    f"({one}) than the one analysed ({two}), and simulations can change its J "
+                    "only; take a profile of the same shape",
+                )
+
+
+def channel_file(task, label):
+    """Name of the file of a channel among the files of a task."""
+    return f"channel/{task}/{label}"
 
 
 def identity(target, profile):
@@ -404,21 +467,6 @@ def _path_part(text):
 def _hint(word, known):
     hint = nearest(word, known)
     return f"; did you mean {hint!r}?" if hint else f", which has {', '.join(known)}"
-
-
-def shown_path(config, path):
-    """Path as results show it: relative to the configuration if it is inside."""
-    try:
-        return path.relative_to(config.folder).as_posix()
-    except ValueError:
-        return str(path)
-
-
-def _fits(name, patterns):
-    """Whether a source is about a target."""
-    if patterns is None:
-        return True
-    return any(fnmatchcase(name, pattern.partition(":")[0]) for pattern in patterns)
 
 
 def read_covariance(config):

@@ -253,6 +253,7 @@ class Plan:
             raise self.config.error(
                 (*loc, "log10_jfactor"), "the true J is that of the profile, or drawn; not both"
             )
+        self.members.check_simulated_shape(section.profile, roster, loc)
         version = self.config.profiles[section.profile].version
         members = self.members.rosters[roster]
         if version is None or all(member.target.version == version for member in members):

@@ -151,6 +151,8 @@ def make_expected(params, files, parents, method="toys", limit_method=None):
     estimator = ExpectedLimitsEstimator(
         make_estimator(params, files),
         maker,
+        # as data: counts of an instrument are fitted together, instruments are stacked
+        joint={d.name: m["task"] for m, d in zip(owners, datasets, strict=True)},
         method=method,
         limit_method=limit_method or params["limit_method"],
         stack=stack_options(params["jfactor"], found),

@@ -157,13 +157,18 @@ class DatasetEngine:
         Others than ``profile`` use the Asimov data at the observed J of the realisation.
     null : `~dmgammapy.makers.Simulation`, optional
         Without signal, of which they are; without it there are none.
+    joint : dict, optional
+        By name of a dataset: a label that datasets share whose counts are fitted together, see
+        `ExpectedLimitsEstimator`.
     """
 
     block = 1
 
     def __init__(
-        self, castro, simulation, tables, stack_options, limit_method="profile", null=None
+        self, castro, simulation, tables, stack_options, limit_method="profile", null=None,
+        joint=None,
     ):  # fmt: skip
+        self.joint = joint
         self.limit_method = limit_method
         self.scatter = None
         self.castro = copy(castro)
@@ -188,8 +193,20 @@ class DatasetEngine:
         return StackedDMLikelihood(castros, **self.stack_options)
 
     def _castros(self, datasets):
-        castros = self.castro.run(datasets)
-        return castros if isinstance(castros, list) else [castros]
+        out = []
+        for part in self._parts(datasets):
+            castros = self.castro.run(part)
+            out += castros if isinstance(castros, list) else [castros]
+        return out
+
+    def _parts(self, datasets):
+        """Datasets that are analysed at once."""
+        if self.joint is None:
+            return [datasets]
+        parts = {}
+        for dataset in datasets:
+            parts.setdefault(self.joint[dataset.name], []).append(dataset)
+        return list(parts.values())
 
     def asimov_stack(self, realisation):
         """`StackedDMLikelihood` of the Asimov data without signal, at J as a realisation has it."""

@@ -112,7 +112,9 @@ def _datasets_ts(estimator, datasets, strength, todo):
             estimator.maker, castro.process, castro.masses[0], castro.channels[0],
             strength[c, m] * unit,
         )  # fmt: skip
-        engine = DatasetEngine(castro, maker.prepare(datasets), [], estimator.stack)
+        engine = DatasetEngine(
+            castro, maker.prepare(datasets), [], estimator.stack, joint=estimator.joint
+        )
         out[c, m] = engine.stack(None).run()["ts"].data.item()
     return out
 

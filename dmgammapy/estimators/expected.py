@@ -65,6 +65,11 @@ class ExpectedLimitsEstimator(Estimator):
         its limits agree with the former's to about 1e-5 (those of CLs+b next to zero, where it
         turns to nothing, to some hundredths of a standard deviation). Default is fast where
         possible.
+    joint : dict, optional
+        Labels by name of each dataset: counts datasets of a target with the same label are fitted
+        together, others are results of their own in the stack, as data of instruments with other
+        energies are analysed. Instruments (``TELESCOP``) must differ between them. Default is that
+        all counts datasets of a target are fitted together.
     n_jobs : int
         Processes; results do not depend on it. Default is 1; -1 uses all cores. Other back ends
         are chosen with `joblib.parallel_config`.
@@ -111,6 +116,7 @@ class ExpectedLimitsEstimator(Estimator):
         engine="auto",
         n_jobs=1,
         show_progress=None,
+        joint=None,
     ):
         self.castro = castro
         self.maker = SimulatedDatasetMaker(seed=0) if maker is None else maker
@@ -125,6 +131,7 @@ class ExpectedLimitsEstimator(Estimator):
             self.maker = copy(self.maker)
             self.maker.jfactor_covariance = JFactorCovariance.create(covariance)
         self.engine = engine
+        self.joint = None if joint is None else dict(joint)
         self.n_jobs = n_jobs
         self.show_progress = show_progress
         if method not in METHODS:
@@ -254,12 +261,13 @@ class ExpectedLimitsEstimator(Estimator):
         readers = [_TableReader(name, items, n_tables) for name, items in (tables or {}).items()]
         if not datasets and not readers:
             raise ValueError("there are no datasets and no tables to simulate.")
+        self._check_joint(datasets)
         simulation = self.maker.prepare(datasets) if datasets else None
         null = None
         if self.limit_method != "profile" and not readers:
             null = with_signal(self.maker).prepare(datasets)
         engine = DatasetEngine(
-            self.castro, simulation, readers, self.stack, self.limit_method, null
+            self.castro, simulation, readers, self.stack, self.limit_method, null, self.joint
         )
         stack = engine.stack(0) if readers else self._asimov_stack(datasets)
         if self._is_fast(datasets, readers):
@@ -284,8 +292,17 @@ class ExpectedLimitsEstimator(Estimator):
             )
         if not datasets:
             raise ValueError("there are no datasets.")
+        self._check_joint(datasets)
         null = with_signal(self.maker).prepare(datasets)
-        return DatasetEngine(self.castro, null, [], self.stack).stack(None)
+        return DatasetEngine(self.castro, null, [], self.stack, joint=self.joint).stack(None)
+
+    def _check_joint(self, datasets):
+        """Raise a ValueError if ``joint`` does not know a dataset."""
+        missing = [d.name for d in datasets if self.joint is not None and d.name not in self.joint]
+        if missing:
+            raise ValueError(
+                f"joint has no label for the datasets {missing}, only for {sorted(self.joint)}."
+            )
 
     def _as_ensemble(self, arrays, template, realisations):
         reference = template["reference"].data

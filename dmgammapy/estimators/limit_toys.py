@@ -275,7 +275,9 @@ def _slow_cell(estimator, datasets, c, m, strengths, n_toys):
     out = np.full((3, len(strengths), n_toys), np.nan)
 
     def engine(maker):
-        return DatasetEngine(castro, maker.prepare(datasets), [], estimator.stack)
+        return DatasetEngine(
+            castro, maker.prepare(datasets), [], estimator.stack, joint=estimator.joint
+        )
 
     null = engine(with_signal(estimator.maker))
     for i in range(n_toys):

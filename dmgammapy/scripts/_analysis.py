@@ -61,7 +61,10 @@ def _current_summary(config, output):
     help="Do only these tasks and what they need, like 'castro/*/draco'. Repeatable.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List the tasks, with what would be done and why.")
-@click.option("--overwrite", is_flag=True, help="Use a folder with results of another configuration, and replace them.")
+@click.option(
+    "--overwrite", is_flag=True,
+    help="Use a folder with results of another configuration, and replace them.",
+)  # fmt: skip
 @log_level_option
 @quiet_option
 def run(config, output, n_jobs, steps, tasks, dry_run, overwrite, log_level, quiet):

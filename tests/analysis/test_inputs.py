@@ -168,11 +168,46 @@ def test_short_names_in_a_roster_file(project, make):
     analysis = make(targets="mine.yaml", profiles=PROFILES)
     assert [target.version for target in analysis.targets] == [ACK2016, "pace2018_nfw"]
     assert analysis.rosters == {"all": ["draco.ack2016", "segue_1.pace"]}
-    # a file has no place for the shape: it is not silently taken for a point
-    profiles = {"wide": {"version": ACK2016, "spatial": "radial"}}
-    (project / "mine.yaml").write_text("mine: ['draco:wide']\n")
-    with pytest.raises(ConfigError, match="'draco' has no version 'wide'"):
+
+
+@pytest.mark.parametrize("name", ["wide", "ack2016_radial"])
+def test_shapes_in_a_roster_file(project, make, name):
+    """dmpipe's names of versions end with the shape: that is not silently taken for a point."""
+    file = project / "mine.yaml"
+    file.write_text(f"mine: [all, 'segue_1:ack2016_point']\nall: ['draco:{name}']\n")
+    given = {"targets": {"file": "mine.yaml", "roster": "mine"}}
+    profiles = {name: {"version": ACK2016, "spatial": "radial"}}
+    analysis = make(**given, profiles=profiles)
+    found = {m.label: m.spatial for m in analysis.pipeline.members.all.values()}
+    assert found == {f"draco.{name}": "radial", "segue_1": "point"}
+    assert {target.version for target in analysis.targets} == {ACK2016}
+    # the file is looked at
+    assert file in analysis.pipeline.members.read
+    file.write_text(f"mine: ['draco:{name}', 'draco:ack2016_point']\n")
+    with pytest.raises(ConfigError, match=f"two shapes on the sky, {name} and ack2016_point"):
         _ = make(targets="mine.yaml", profiles=profiles).targets
+
+
+def test_a_shape_that_no_profile_tells(project, make):
+    (project / "mine.yaml").write_text("mine: ['draco:ack2016_radial']\n")
+    with pytest.raises(
+        ConfigError, match="'targets.roster': .*ack2016_radial: {version: .*, spatial: radial}"
+    ):
+        _ = make(targets="mine.yaml").targets
+    # said for all of them
+    analysis = make(targets={"file": "mine.yaml", "profile": "ack2016"}, profiles=PROFILES)
+    assert analysis.rosters == {"all": ["draco.ack2016"]}
+
+
+def test_dmpipes_list_of_targets(project, make):
+    """Each version is a target; every one has the profile of its own name."""
+    (project / "list.yaml").write_text("draco: [ack2016_radial, pace]\n")
+    profiles = PROFILES | {"ack2016_radial": {"version": ACK2016, "spatial": "radial"}}
+    given = {"profiles": profiles}
+    for pick, spatial in (("ack2016_radial", "radial"), ("pace", "point")):
+        analysis = make(targets={"file": "list.yaml", "select": [f"draco:{pick}"]}, **given)
+        (member,) = analysis.pipeline.members.all.values()
+        assert (member.label, member.spatial) == (f"draco.{pick}", spatial)
 
 
 def test_a_profile_with_a_shape_is_taken_by_its_name_only(project, make):

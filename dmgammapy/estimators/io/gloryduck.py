@@ -232,8 +232,9 @@ def read_gloryduck_channels(paths, **kwargs):
 
     Parameters
     ----------
-    paths : list of str or `~pathlib.Path`
-        One per channel.
+    paths : list of str or `~pathlib.Path`, or dict
+        One per channel. With a dict by channel the names of the files may be any, if target and
+        instrument are given.
     **kwargs
         ``target``, ``instrument``, ``process``, ``prior``, ``cl``: see `read`.
 
@@ -254,7 +255,11 @@ def read_gloryduck_channels(paths, **kwargs):
     ...     ["bb_Segue1_IACT.txt", "tautau_Segue1_IACT.txt"]
     ... )  # doctest: +SKIP
     """
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    if isinstance(paths, dict):
+        channels, paths = list(paths), list(paths.values())
+    else:
+        paths = [paths] if isinstance(paths, str | Path) else list(paths)
+        channels = [None] * len(paths)
     if not paths:
         raise ValueError("read_gloryduck_channels needs at least one file, got none.")
     options = {
@@ -265,8 +270,8 @@ def read_gloryduck_channels(paths, **kwargs):
     if unknown:
         raise TypeError(f"read_gloryduck_channels: unexpected arguments {unknown}.")
     parts, first, first_path, notes = {}, None, None, []
-    for path in paths:
-        part, meta, channel = _read_part(TableFile(path), **(options | kwargs))
+    for path, given in zip(paths, channels, strict=True):
+        part, meta, channel = _read_part(TableFile(path), **(options | kwargs | {"channel": given}))
         if first is None:
             first, first_path, strength = meta, path, part["strength"]
         for field in ("target", "instrument", "log10_jfactor"):

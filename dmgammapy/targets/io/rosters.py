@@ -11,14 +11,21 @@ shortens versions (``ack2016_point`` is ``ackermann2016_photoj_0.6_nfw`` as a po
 names are found through aliases and without their spatial suffix.
 """
 
+from pathlib import Path
+
 from .._names import UnknownNameError, closest_first
 from ..bundled import bundled_rosters, bundled_targets, find_target
 from ..rosters import expand_roster
+from ._yaml import load_yaml
 
-__all__ = ["DMPIPE_ALIASES", "is_target_list", "read_rosters", "read_target_list", "resolve_roster"]
+__all__ = [
+    "DMPIPE_ALIASES", "is_target_list", "read_rosters", "read_target_list", "resolve_roster",
+    "roster_entries",
+]  # fmt: skip
 
 # of dmpipe's example configuration
 DMPIPE_ALIASES = {"ack2016": "ackermann2016_photoj_0.6_nfw"}
+YAML_SUFFIXES = (".yaml", ".yml")
 SPATIAL_SUFFIXES = ("_point", "_map", "_radial")
 
 
@@ -94,6 +101,31 @@ def resolve_roster(roster, rosters, where, library=None, aliases=None):
                 f"{target.version}; take one off."
             )
     return list(targets.values())
+
+
+def roster_entries(path, roster=None):
+    """Names and versions of targets as a YAML file of rosters, or list of targets, writes them.
+
+    Parameters
+    ----------
+    path : path-like
+    roster : str, optional
+        Name of the roster; it is needed if the file has several.
+
+    Returns
+    -------
+    entries : list of (str, str or None)
+        Without repetition; none of a file of another kind.
+    """
+    path = Path(path)
+    data = load_yaml(path) if path.suffix in YAML_SUFFIXES else {}
+    if not data or not all(isinstance(items, list) for items in data.values()):
+        return []
+    if is_target_list(data):
+        return [(name, version) for name, versions in data.items() for version in versions]
+    roster = next(iter(data)) if roster is None else roster
+    entries = expand_roster(roster, {**bundled_rosters(), **data}, str(path))
+    return list(dict.fromkeys(entries))
 
 
 def read_target_list(path, data, library=None, aliases=None):
