@@ -46,7 +46,7 @@ def output_of(config, output=None):
 
 
 def current_summary(config, output=None):
-    """Summary of results that still hold.
+    """Summary of results that still hold, and the warnings that planning them gave.
 
     Parameters
     ----------
@@ -59,14 +59,16 @@ def current_summary(config, output=None):
     -------
     text : str or None
         None if there is something to do.
+    warnings : list of str
     """
     folder = output_of(config, output)
     if folder is None:
-        return None
+        return None, []
     store = ResultsStore(folder)
     try:
         if store.is_locked() or not store.is_current(str(config)):
-            return None
-        return store.verified("summary.txt").read_text(encoding="utf-8")
-    except (OSError, RuntimeError, ValueError):
-        return None
+            return None, []
+        text = store.verified("summary.txt").read_text(encoding="utf-8")
+        return text, list(store.read_manifest()["warnings"])
+    except (OSError, RuntimeError, ValueError, KeyError):
+        return None, []

@@ -20,7 +20,7 @@ N_CURVES = 6
 LIMIT_LABELS = {"annihilation": "Upper limit", "decay": "Lower limit"}
 
 
-def sed_castro(dataset, title=None):
+def sed_castro(dataset, title=None, cl=0.95):
     """Draw the likelihoods of the energy bins, with best fits and upper limits.
 
     Parameters
@@ -28,6 +28,8 @@ def sed_castro(dataset, title=None):
     dataset : `~dmgammapy.datasets.SEDLikelihoodDataset`
     title : str, optional
         Default is the name of the dataset.
+    cl : float
+        Confidence level of the limits. Default is 0.95.
 
     Returns
     -------
@@ -37,12 +39,17 @@ def sed_castro(dataset, title=None):
     if dataset.n_bins == 0 or not np.ptp(dataset.stat_scan, axis=-1).any():
         return common.explain("The likelihood depends on the flux in no energy bin.", parts)
     figure, ax = common.new_figure()
-    dataset.plot(ax=ax)
+    dataset.plot(ax=ax, ul=dataset.norm_ul(cl) * dataset.ref())
+    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+        if label == "Upper limit":
+            handle.set_label(f"Upper limit, {100 * cl:g} % CL")
     common.set_title(ax, *parts)
     return common.finish(figure, ax)
 
 
-def castro_map(castro, channel=None, title=None, roster=None, truth=None, more=()):
+def castro_map(
+    castro, channel=None, title=None, roster=None, truth=None, more=(), main_method=None
+):
     """Draw the rise of -2 ln L over mass and signal strength, with the limit over it.
 
     Decay is drawn over the lifetime.
@@ -62,6 +69,9 @@ def castro_map(castro, channel=None, title=None, roster=None, truth=None, more=(
         signal.
     more : list of str
         More words for the title.
+    main_method : str, optional
+        Method of the main limits of the analysis: if that of the line is another, the title
+        names it.
 
     Returns
     -------
@@ -69,7 +79,8 @@ def castro_map(castro, channel=None, title=None, roster=None, truth=None, more=(
     """
     ts = common.pick(castro, "ts", channel)
     if title is None:
-        parts = common.title_parts(castro, channel, roster, more=[*more, *_highest(castro, ts)])
+        more = [*more, *_highest(castro, ts)]
+        parts = common.title_parts(castro, channel, roster, more=more, main_method=main_method)
     else:
         parts = [title]
     empty = castro.is_empty[common.select_channel(castro, channel)]
@@ -126,8 +137,9 @@ def simulated_castro(castro, channel=None, truth=None, roster=None, number=None)
 
 
 def likelihood_curves(
-    castro, channel=None, components=None, mass=None, n=N_CURVES, truth=None, roster=None
-):
+    castro, channel=None, components=None, mass=None, n=N_CURVES, truth=None, roster=None,
+    main_method=None,
+):  # fmt: skip
     """Draw -2 ln L against signal strength at one mass, of a stack and what matters in it.
 
     Parameters
@@ -147,12 +159,15 @@ def likelihood_curves(
         Mass, strength and, optionally, channel of an injected signal: a vertical line.
     roster : str, optional
         Name for the title.
+    main_method : str, optional
+        Method of the main limits of the analysis: if that of the stack is another, the title
+        names it.
 
     Returns
     -------
     figure : `~matplotlib.figure.Figure`
     """
-    parts = common.title_parts(castro, channel, roster)
+    parts = common.title_parts(castro, channel, roster, main_method=main_method)
     row = common.select_channel(castro, channel)
     empty = castro.is_empty[row]
     if "stat_scan" not in castro.available_quantities:
@@ -162,7 +177,8 @@ def likelihood_curves(
     i = _mass_index(castro, channel, mass, empty)
     ts = common.pick(castro, "ts", channel)[i]
     mass = castro.masses[i]
-    parts = [*parts[:-1], common.mass_text(mass), f"TS = {ts:.1f}"]
+    # the level is written at its line
+    parts = [*parts[:3], *parts[4:], common.mass_text(mass), f"TS = {ts:.1f}"]
     if empty[i]:
         return common.explain("The data hold no information at this mass.", parts)
     view = _strength_view(castro, row, i)

@@ -1,6 +1,7 @@
 """What the figures share: numbers out of containers, titles, legends and views."""
 
 import re
+from dataclasses import dataclass, field
 from textwrap import wrap
 
 import astropy.units as u
@@ -9,14 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from dmgammapy.estimators import LimitStatus
-from dmgammapy.estimators.castro_ensemble import BAND_QUANTILES
+from dmgammapy.estimators.castro_ensemble import BAND_QUANTILES, FEW, band_pairs
 from dmgammapy.spectra import channel_label, channel_latex
 
+from ._limit_methods import PROFILE, limit_method, method_name
+
 __all__ = [
-    "band_values", "best_values", "channel_text", "explain", "finish", "limit_method",
-    "limit_values", "mark_missing", "mass_edges", "mass_text", "n_realisations", "new_figure",
-    "pick", "plain_text", "select_channel", "set_title", "set_view", "status_values",
-    "title_parts", "truth_of",
+    "Expected", "band_label", "band_values", "best_values", "channel_text", "check_methods",
+    "explain", "finish", "limit_method", "limit_values", "mark_missing", "mass_edges", "mass_text",
+    "n_realisations", "new_figure", "pick", "plain_text", "select_channel", "set_title",
+    "set_view", "status_values", "title_parts", "truth_of",
 ]  # fmt: skip
 
 WIDTH, HEIGHT = 6.6, 4.9  # inches
@@ -89,8 +92,38 @@ def status_values(castro, channel):
     return np.nan_to_num(pick(castro, "status", channel)).astype(int)
 
 
+@dataclass(frozen=True)
+class Expected:
+    """Median and central bands of limits or best fits.
+
+    Parameters
+    ----------
+    masses : `~astropy.units.Quantity`, shape (n_mass,)
+    median : `~astropy.units.Quantity`, shape (n_mass,), optional
+        NaN where it is not known; None if it is nowhere.
+    bands : dict of `~astropy.units.Quantity`, shape (2, n_mass)
+        Lower and upper edge by the fraction between them, the widest first. An edge that lies
+        beyond what was scanned, or among limits that exclude all strengths, is far out.
+    known : list of array
+        Plain values of all edges, NaN where they are far out.
+    """
+
+    masses: u.Quantity
+    median: u.Quantity | None = None
+    bands: dict = field(default_factory=dict)
+    known: list = field(default_factory=list)
+
+    def __bool__(self):
+        return self.median is not None or bool(self.bands)
+
+    @property
+    def inside(self):
+        """Plain values that a view has to show."""
+        return self.known + ([] if self.median is None else [self.median.value])
+
+
 def band_values(bands, channel, best=False):
-    """Median and bands of limits or best fits, by the names of the plot functions.
+    """Median and bands of limits or best fits.
 
     Parameters
     ----------
@@ -102,9 +135,8 @@ def band_values(bands, channel, best=False):
 
     Returns
     -------
-    values : dict
-        ``masses``, and ``median``, ``band68``, ``band95`` as far as there are quantiles and any
-        number among them.
+    values : `Expected`
+        With the bands of all quantiles that have a counterpart, as far as there are numbers.
     """
     i = select_channel(bands, channel)
     if "realisation" in bands.geom.axes.names:
@@ -115,30 +147,83 @@ def band_values(bands, channel, best=False):
             f"bands need the axis quantile or realisation, got the axes {bands.geom.axes.names}."
         )
     q = bands.geom.axes["quantile"].center.value
-    values = (best_values if best else limit_values)(bands, channel)
-    values = _open_ends(values, bands, channel) if not best else values
-    out = {"masses": bands.masses}
-    middle = np.flatnonzero(np.isclose(q, 0.5))
-    if middle.size and np.isfinite(values[middle[0]]).any():
-        out["median"] = values[middle[0]]
-    for name, low in (("band68", 0.16), ("band95", 0.025)):
-        ends = [np.flatnonzero(np.isclose(q, p, atol=2e-3)) for p in (low, 1 - low)]
-        if all(end.size for end in ends):
-            edges = [values[end[0]] for end in ends]
-            if np.isfinite(edges[0] + edges[1]).any():
-                out[name] = u.Quantity([np.fmin(*edges), np.fmax(*edges)])
-    return out
+    known = (best_values if best else limit_values)(bands, channel)
+    drawn = known if best else _open_ends(known, bands, channel)
+    median = known[int(np.argmin(np.abs(q - 0.5)))]
+    if not np.isclose(q, 0.5).any() or not np.isfinite(median).any():
+        median = None
+    edges, inside = {}, []
+    for content, ends in band_pairs(q).items():
+        ends = list(ends)
+        low, high = drawn[ends]
+        if np.isfinite(known[ends]).any() and np.isfinite(low + high).any():
+            edges[content] = u.Quantity([np.minimum(low, high), np.maximum(low, high)])
+            inside.append(known[ends].value)
+    return Expected(bands.masses, median, edges, inside)
 
 
 def _open_ends(values, bands, channel):
-    """Put quantiles beyond the scan far out, so that a band is open there and has no gap."""
+    """Put quantiles without a number far out, so that a band is open there and has no gap.
+
+    One beyond the scan is weaker than all, one that excludes all strengths stronger than all.
+    """
     known = values[np.isfinite(values)]
     if not known.size:
         return values
-    beyond = status_values(bands, channel) == LimitStatus.GRID_EDGE
-    weak = 1e6 * known.max() if bands.process == "annihilation" else 1e-6 * known.min()
-    median = np.isclose(bands.geom.axes["quantile"].center.value, 0.5)
-    return np.where(beyond & ~median[:, np.newaxis], weak, values)
+    ends = [1e-6 * known.min(), 1e6 * known.max()]
+    strong, weak = ends if bands.process == "annihilation" else ends[::-1]
+    status = status_values(bands, channel)
+    values = np.where(status == LimitStatus.GRID_EDGE, weak, values)
+    return np.where(status == LimitStatus.ALL_EXCLUDED, strong, values)
+
+
+def band_label(bands, simulated=False):
+    """Label of bands for the plots, with the number of simulations if these are few.
+
+    Parameters
+    ----------
+    bands : `~dmgammapy.estimators.CastroMaps` or None
+    simulated : bool
+        Whether the simulations hold what is drawn itself, not what is expected of data; titles
+        then tell their number. Default is False.
+
+    Returns
+    -------
+    label : str
+        With braces for what a band holds.
+    """
+    if simulated:
+        return "{} of simulations"
+    n = n_realisations(bands)
+    few = n is not None and n < FEW
+    return f"{{}} expected ({n} simulations)" if few else "{} expected"
+
+
+def check_methods(castro, others):
+    """Refuse results whose limits are by another method.
+
+    Parameters
+    ----------
+    castro : `~dmgammapy.estimators.CastroMaps` or None
+        Default is that the first of the others decides.
+    others : dict of `~dmgammapy.estimators.CastroMaps` or None
+        What is drawn along, by name.
+
+    Raises
+    ------
+    ValueError
+        If a method differs.
+    """
+    methods = {name: limit_method(one) for name, one in others.items() if one is not None}
+    if not methods:
+        return
+    wanted = next(iter(methods.values())) if castro is None else limit_method(castro)
+    for name, method in methods.items():
+        if method != wanted:
+            raise ValueError(
+                f"{name}: limits by the method {method!r} can't be drawn along with limits by the "
+                f"method {wanted!r}; make both with the same."
+            )
 
 
 def n_realisations(bands):
@@ -149,14 +234,6 @@ def n_realisations(bands):
         return bands.geom.axes["realisation"].nbin
     found = re.findall(r"quantiles of (\d+) realisations", " ".join(bands.meta.notes))
     return int(found[-1]) if found else None
-
-
-def limit_method(castro):
-    """Method of the limits of an ensemble, as its notes say; ``profile`` otherwise."""
-    notes = " ".join(castro.meta.notes)
-    found = re.findall(r"upper limits by the method '(\w+)'", notes)
-    found += re.findall(r"asymptotic bands of (\w+) limits", notes)
-    return found[-1] if found else "profile"
 
 
 def truth_of(truth, castro, channel, lifetime):
@@ -236,8 +313,27 @@ def plain_text(text):
     return str(text).replace("$", r"\$")
 
 
-def title_parts(castro, channel=None, roster=None, cl=True, more=()):
-    """Words of a title: what, channel, J treatment, confidence level."""
+def title_parts(castro, channel=None, roster=None, cl=True, more=(), method=None, main_method=None):
+    """Words of a title: what, channel, J treatment, confidence level and method of limits.
+
+    Parameters
+    ----------
+    castro : `~dmgammapy.estimators.CastroMaps`
+    channel, roster : str, optional
+    cl : bool
+        Whether limits are shown: their level and, unless it goes without saying, their method.
+        Default is True.
+    more : list of str
+        More words.
+    method : str, optional
+        Of the limits, named in any case. Default is what the result says.
+    main_method : str, optional
+        Of the main limits of the analysis: if it is another, the method is named, too.
+
+    Returns
+    -------
+    parts : list of str
+    """
     meta = castro.meta
     if meta.target:
         about = plain_text(meta.target)
@@ -253,6 +349,11 @@ def title_parts(castro, channel=None, roster=None, cl=True, more=()):
     parts = [about, channel_text(castro, channel), treatment]
     if cl:
         parts.append(f"{100 * meta.cl:g} % CL")
+        own = limit_method(castro)
+        if method is None and (own != PROFILE or main_method not in (None, own)):
+            method = own
+        if method is not None:
+            parts.append(f"{method_name(method)} limits")
     return [*parts, *more]
 
 

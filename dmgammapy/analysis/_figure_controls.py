@@ -7,7 +7,7 @@ from matplotlib.colors import Normalize
 from dmgammapy.visualization import plot_best_fits, plot_ts_cumulative
 
 from . import _figure_common as common
-from ._figure_layers import OF_SIMULATIONS, rename
+from ._figure_layers import OF_SIMULATIONS
 
 __all__ = ["best_fits", "contributions", "control_best_fits", "ts"]
 
@@ -109,7 +109,7 @@ def ts(ensembles, castro=None, channel=None, mass=None, roster=None):
     return common.finish(figure, ax)
 
 
-def contributions(table, channel=None, castro=None, roster=None):
+def contributions(table, channel=None, castro=None, roster=None, main_method=None):
     """Draw the share of every target in the combined limit, by mass.
 
     Parameters
@@ -123,6 +123,9 @@ def contributions(table, channel=None, castro=None, roster=None):
         The stack, for the title.
     roster : str, optional
         Name for the title.
+    main_method : str, optional
+        Method of the main limits of the analysis: if that of the stack is another, the title
+        names it.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def contributions(table, channel=None, castro=None, roster=None):
     if castro is None:
         parts = [roster and common.plain_text(roster), channel and _latex(channel)]
     else:
-        parts = common.title_parts(castro, channel, roster)
+        parts = common.title_parts(castro, channel, roster, main_method=main_method)
     if not len(table):
         return common.explain(f"There are no shares of the channel {channel}.", parts)
     names = list(dict.fromkeys(str(name) for name in table["target"]))
@@ -161,22 +164,23 @@ def contributions(table, channel=None, castro=None, roster=None):
 def _draw_best(castro, channel, bands, truth, roster, more):
     about = bands if castro is None else castro
     parts = common.title_parts(about, channel, roster, cl=False, more=more)
-    band = {} if bands is None else common.band_values(bands, channel, best=True)
+    band = None if bands is None else common.band_values(bands, channel, best=True)
     best = None if castro is None else common.best_values(castro, channel)
-    if (best is None or not np.isfinite(best).any()) and not set(band) - {"masses"}:
+    if (best is None or not np.isfinite(best).any()) and not band:
         return common.explain("There is no best fit at any mass.", parts)
     figure, ax = common.new_figure()
     star = common.truth_of(truth, about, channel, lifetime=False)
-    if castro is not None and set(band) - {"masses"}:
+    if castro is not None and band:
         _same_masses(castro, bands)
+    expected = {"median": band.median, "bands": band.bands} if band else {}
+    if castro is None:
+        expected["median_label"] = OF_SIMULATIONS
     plot_best_fits(
         about.masses, observed=best,
         errors=None if best is None else _errors(castro, channel, best),
         truth=None if star is None else star[:2], ax=ax, observed_label=FIRST[0],
-        **{name: values for name, values in band.items() if name != "masses"},
+        band_label=common.band_label(bands, simulated=castro is None), **expected,
     )  # fmt: skip
-    if castro is None:
-        rename(ax, OF_SIMULATIONS)
     if star is not None:
         for line in ax.get_lines():
             if line.get_label() == "Injected signal":

@@ -4,12 +4,13 @@ import astropy.units as u
 import numpy as np
 
 from dmgammapy.visualization import thermal_relic
+from dmgammapy.visualization._style import percent
 
 from . import _figure_common as common
 
 __all__ = [
     "OF_SIMULATIONS", "draw_blank", "draw_grey", "draw_published", "draw_relic", "draw_truth",
-    "mark_median", "rename", "target_lines",
+    "mark_median", "target_lines",
 ]  # fmt: skip
 
 TARGET_GREY = "0.68"
@@ -19,18 +20,7 @@ PUBLISHED_LINES = ((0, (5, 2)), (0, (3, 1.3, 1, 1.3)), (0, (1, 1)), (0, (7, 2, 1
 PUBLISHED_MARKERS = ("s", "^", "D", "v")
 BLANK, BLANK_HATCH = "#5e2a84", "#b79bcb"  # apart from both by its hue, and hatched
 MANY_POINTS = 30
-# what is expected without a signal is not what simulations with one give
-OF_SIMULATIONS = {
-    "Expected, median": "Simulations, median",
-    "68 % expected": "68 % of simulations",
-    "95 % expected": "95 % of simulations",
-}
-
-
-def rename(ax, names):
-    """Change labels of what has been drawn."""
-    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-        handle.set_label(names.get(label, label))
+OF_SIMULATIONS = "Simulations, median"  # is not what is expected without a signal
 
 
 def target_lines(targets, channel):
@@ -55,34 +45,36 @@ def draw_grey(ax, masses, values, label):
 
 def mark_median(ax, bands, channel, band):
     """Open diamonds where the median expected limit is extrapolated or approximate."""
-    if "median" not in band or "quantile" not in bands.geom.axes.names:
+    if band.median is None or "quantile" not in bands.geom.axes.names:
         return
     q = bands.geom.axes["quantile"].center.value
     status = common.status_values(bands, channel)[np.argmin(np.abs(q - 0.5))]
-    flagged = (status != 0) & np.isfinite(band["median"])
+    flagged = (status != 0) & np.isfinite(band.median)
     if flagged.any():
         ax.plot(
-            bands.masses.to_value("GeV")[flagged], band["median"].value[flagged], "D",
+            bands.masses.to_value("GeV")[flagged], band.median.value[flagged], "D",
             color="black", markerfacecolor="white", markersize=4.5, zorder=2.4,
             label="Expected, extrapolated or approximate",
         )  # fmt: skip
 
 
 def draw_blank(ax, values, n):
-    masses = values["masses"].to_value("GeV")
+    """The inner one of the bands and the median."""
+    masses = values.masses.to_value("GeV")
     ends = masses if len(masses) > 1 else masses[0] * np.array([0.9, 1.1])
     name = "Blank fields" if n is None else f"{n} blank fields"
-    if "band68" in values:
-        low, high = (np.broadcast_to(v, ends.shape) for v in values["band68"].value)
+    if values.bands:
+        content = min(values.bands)
+        low, high = (np.broadcast_to(v, ends.shape) for v in values.bands[content].value)
         ax.fill_between(
             ends, low, high, facecolor="none", edgecolor=BLANK_HATCH, hatch="///", linewidth=1.0,
-            zorder=1.2, label=f"{name}, 68 %",
+            zorder=1.2, label=f"{name}, {percent(content)} %",
         )  # fmt: skip
         for edge in (low, high):
             ax.plot(ends, edge, color=BLANK, linewidth=0.9, linestyle=(0, (4, 1.5)), zorder=1.3)
-    if "median" in values:
+    if values.median is not None:
         ax.plot(
-            ends, np.broadcast_to(values["median"].value, ends.shape), color=BLANK, linewidth=1.4,
+            ends, np.broadcast_to(values.median.value, ends.shape), color=BLANK, linewidth=1.4,
             linestyle="-.", zorder=1.9, label=f"{name}, median",
         )  # fmt: skip
 

@@ -22,7 +22,7 @@ Y_LABELS = {
 FIRST = ("Observed", "Simulated data", "Expected, median", "Simulations, median")
 
 
-def target_limits(castro, channel=None, bands=None, published=None):
+def target_limits(castro, channel=None, bands=None, published=None, main_method=None):
     r"""Draw the limit of one target, on its band if there is one.
 
     Parameters
@@ -35,10 +35,18 @@ def target_limits(castro, channel=None, bands=None, published=None):
         Expected limits, with the axis quantile or realisation.
     published : table, path or list of them, optional
         Limits to compare with, see `~dmgammapy.estimators.io.published_curves`.
+    main_method : str, optional
+        Method of the main limits of the analysis: if that of the target is another, the title
+        names it.
 
     Returns
     -------
     figure : `~matplotlib.figure.Figure`
+
+    Raises
+    ------
+    ValueError
+        If the bands are of limits by another method.
 
     Examples
     --------
@@ -54,7 +62,7 @@ def target_limits(castro, channel=None, bands=None, published=None):
     >>> figure.axes[0].get_title()
     'draco, $b\\bar{b}$, J not treated, 95 % CL'
     """
-    return _draw(castro, channel, bands=bands, published=published)
+    return _draw(castro, channel, bands=bands, published=published, main_method=main_method)
 
 
 def limits(castro, channel=None, targets=None, bands=None, published=None, roster=None):
@@ -67,7 +75,7 @@ def limits(castro, channel=None, targets=None, bands=None, published=None, roste
     channel : str, optional
         Needed if there are several.
     targets : dict of `~dmgammapy.estimators.CastroMaps`, optional
-        Results of the targets.
+        Results of the targets, by the same method.
     bands : `~dmgammapy.estimators.CastroMaps`, optional
         Expected limits, with the axis quantile or realisation.
     published : table, path or list of them, optional
@@ -78,6 +86,11 @@ def limits(castro, channel=None, targets=None, bands=None, published=None, roste
     Returns
     -------
     figure : `~matplotlib.figure.Figure`
+
+    Raises
+    ------
+    ValueError
+        If targets or bands are of limits by another method.
     """
     return _draw(castro, channel, targets=targets, bands=bands, published=published, roster=roster)
 
@@ -102,6 +115,11 @@ def final_limits(castro, channel=None, bands=None, blank=None, published=None, r
     Returns
     -------
     figure : `~matplotlib.figure.Figure`
+
+    Raises
+    ------
+    ValueError
+        If bands are of limits by another method.
     """
     return _draw(castro, channel, bands=bands, blank=blank, published=published, roster=roster)
 
@@ -129,9 +147,11 @@ def control_limits(bands, channel=None, truth=None, method=None, roster=None):
     figure : `~matplotlib.figure.Figure`
     """
     n = common.n_realisations(bands)
-    more = [f"{common.limit_method(bands) if method is None else method} limits"]
-    more += [f"{n} simulations"] if n else []
-    return _draw(None, channel, bands=bands, truth=truth, roster=roster, more=more)
+    method = common.limit_method(bands) if method is None else method
+    more = [f"{n} simulations"] if n else []
+    return _draw(
+        None, channel, bands=bands, truth=truth, roster=roster, more=more, method=method
+    )  # fmt: skip
 
 
 def simulated_limits(castro, channel=None, targets=None, bands=None, truth=None, roster=None,
@@ -154,6 +174,11 @@ def simulated_limits(castro, channel=None, targets=None, bands=None, truth=None,
     Returns
     -------
     figure : `~matplotlib.figure.Figure`
+
+    Raises
+    ------
+    ValueError
+        If targets or bands are of limits by another method.
     """
     more = ["simulation" if number is None else f"simulation {number}"]
     return _draw(
@@ -191,7 +216,7 @@ def ensemble_limits(ensemble, channel=None, n=10, bands=None, truth=None, roster
     return _draw(None, channel, bands=bands, truth=truth, roster=roster, more=more, grey=single)
 
 
-def jfactor_treatments(castros, channel=None, roster=None):
+def jfactor_treatments(castros, channel=None, roster=None, main_method=None):
     """Draw limits of the same data by J treatment, and their ratio to the first.
 
     Parameters
@@ -202,15 +227,25 @@ def jfactor_treatments(castros, channel=None, roster=None):
         Needed if there are several.
     roster : str, optional
         Name for the title.
+    main_method : str, optional
+        Method of the main limits of the analysis: if that of these is another, the title names
+        it.
 
     Returns
     -------
     figure : `~matplotlib.figure.Figure`
+
+    Raises
+    ------
+    ValueError
+        If limits are by different methods.
     """
     if not castros:
         return common.explain("There is no J treatment to compare.")
     first = next(iter(castros.values()))
-    parts = [p for i, p in enumerate(common.title_parts(first, channel, roster)) if i != 2]
+    common.check_methods(first, castros)
+    parts = common.title_parts(first, channel, roster, main_method=main_method)
+    del parts[2]  # the treatment
     curves = {
         name: (c.masses, common.limit_values(c, channel), common.status_values(c, channel))
         for name, c in castros.items()
@@ -239,16 +274,19 @@ def jfactor_treatments(castros, channel=None, roster=None):
 
 def _draw(
     castro, channel, targets=None, bands=None, blank=None, published=None, truth=None,
-    roster=None, more=(), label="Observed", grey=None,
+    roster=None, more=(), label="Observed", grey=None, method=None, main_method=None,
 ):  # fmt: skip
     """Figure of a limit with all that goes along."""
     about = bands if castro is None else castro
-    parts = common.title_parts(about, channel, roster, more=more)
+    common.check_methods(castro, {"bands": bands, "blank fields": blank} | (targets or {}))
+    parts = common.title_parts(
+        about, channel, roster, more=more, method=method, main_method=main_method
+    )
     limit = None if castro is None else common.limit_values(castro, channel)
-    band = {} if bands is None else common.band_values(bands, channel)
-    outside = {} if blank is None else common.band_values(blank, channel)
+    band = None if bands is None else common.band_values(bands, channel)
+    outside = None if blank is None else common.band_values(blank, channel)
     has_limit = limit is not None and np.isfinite(limit).any()
-    if not has_limit and not set(band) - {"masses"} and not set(outside) - {"masses"}:
+    if not (has_limit or band or outside):
         return common.explain(_why_nothing(about, channel), parts)
     if grey is None and targets and len(targets) > 1:
         grey = layers.target_lines(targets, channel)
@@ -258,12 +296,14 @@ def _draw(
     common.set_view(ax, about.masses.to_value("GeV"), [])  # a single mass has no range of its own
     if grey is not None:
         layers.draw_grey(ax, *grey)
-    if set(band) - {"masses"}:
-        plot_limit_bands(**band, ax=ax, thermal_relic=False)
+    if band:
+        simulated = {"median_label": layers.OF_SIMULATIONS} if castro is None else {}
+        plot_limit_bands(
+            band.masses, median=band.median, bands=band.bands, ax=ax, thermal_relic=False,
+            band_label=common.band_label(bands, simulated=castro is None), **simulated,
+        )  # fmt: skip
         layers.mark_median(ax, bands, channel, band)
-        if castro is None:
-            layers.rename(ax, layers.OF_SIMULATIONS)
-    if set(outside) - {"masses"}:
+    if outside:
         layers.draw_blank(ax, outside, common.n_realisations(blank))
     curves = published_curves(published, about.process)
     shown = [] if grey is None else [grey[1]]
@@ -278,7 +318,7 @@ def _draw(
     ax.grid(which="major", alpha=0.25, linewidth=0.6)
     masses = about.masses.to_value("GeV")
     inner = [limit.value] if has_limit else []
-    inner += [_plain_inside(q) for name, q in (band | outside).items() if name != "masses"]
+    inner += [values for part in (band, outside) if part for values in part.inside]
     star = common.truth_of(truth, about, channel, lifetime=True)
     if star is not None:
         masses = np.append(masses, star[0].to_value("GeV"))
@@ -297,12 +337,3 @@ def _why_nothing(castro, channel):
     reasons = [common.MISSING[s][0].lower() for s in status if s in common.MISSING]
     why = f" ({', '.join(reasons)})" if reasons else ""
     return f"There is no limit at any mass{why}."
-
-
-def _plain_inside(values):
-    """Values of a band without those put far out because it is open."""
-    plain = values.value.copy()
-    known = plain[np.isfinite(plain)]
-    middle = np.median(known)
-    plain[(plain > 1e5 * middle) | (plain < 1e-5 * middle)] = np.nan
-    return plain

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import astropy.units as u
 import matplotlib
+import matplotlib.style
 import numpy as np
 from astropy.table import QTable
 
@@ -27,19 +28,28 @@ MOST_MASSES = 7
 
 
 def draw(params, files, parents, folder):
-    """Draw a figure with one of the functions of `dmgammapy.analysis.figures`."""
+    """Draw a figure with one of the functions of `dmgammapy.analysis.figures`.
+
+    Returns what it shows, for the caption.
+    """
+    # whatever style the user's own figures have
+    with matplotlib.style.context("default"), matplotlib.rc_context({"svg.hashsalt": "dmgammapy"}):
+        figure, facts = _figure(params, files, parents)
+        path = folder / params["output"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI, metadata=METADATA[path.suffix[1:]])
+    return {"facts": facts}
+
+
+def _figure(params, files, parents):
     call = params["call"]
     if call.startswith("spectra"):
-        figure = _spectra(params, files)
-    elif call == "sed_castro":
-        figure = _sed(params, files)
-    else:
-        figure = getattr(figures, call)(**_arguments(params, files, parents))
-    path = folder / params["output"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kind = path.suffix[1:]
-    with matplotlib.rc_context({"svg.hashsalt": "dmgammapy"}):
-        figure.savefig(path, dpi=DPI, metadata=METADATA[kind])
+        return _spectra(params, files), {}
+    if call == "sed_castro":
+        cl = params["common"]["cl"]
+        return _sed(params, files, cl), figures.figure_facts(call, {"cl": cl})
+    arguments = _arguments(params, files, parents)
+    return getattr(figures, call)(**arguments), figures.figure_facts(call, arguments)
 
 
 def _read(path):
@@ -55,7 +65,9 @@ def _read_version(path, size, time):
 
 def _arguments(params, files, parents):
     """Keyword arguments of the function that draws."""
-    arguments = {k: params[k] for k in ("channel", "roster", "number") if k in params}
+    arguments = {
+        k: params[k] for k in ("channel", "roster", "number", "main_method") if k in params
+    }
     for name, (task, relative) in params["inputs"].items():
         if task not in parents:
             continue
@@ -87,10 +99,10 @@ def _spectra(params, files):
     )
 
 
-def _sed(params, files):
+def _sed(params, files, cl):
     datasets = read_member(params["common"], files, params["member"])
     dataset = datasets[0]
     if not isinstance(dataset, SEDLikelihoodDataset):
         dataset = make_estimator(params["common"], files).estimate_sed(datasets)
     label, instrument = params["member"]["label"], params["member"]["instrument"]
-    return figures.sed_castro(dataset, f"{label}, {instrument}" if instrument else label)
+    return figures.sed_castro(dataset, f"{label}, {instrument}" if instrument else label, cl=cl)

@@ -8,7 +8,6 @@ import numpy as np
 from dmgammapy.spectra import BinnedSpectra, channel_label
 
 from ._tasks import Task
-from .config import NULL
 
 __all__ = ["figure_tasks"]
 
@@ -101,6 +100,10 @@ class Figures:
     def _stack(self, base):
         return f"stack/{base}", f"stacks/{base}.fits"
 
+    def _observed(self, base):
+        """The stack with the limits of the main method, which bands are of, too."""
+        return f"limits/{base}", f"limits/{base}.fits"
+
     def _bands(self, base):
         return f"bands/{base}", f"bands/{base}.fits"
 
@@ -187,19 +190,23 @@ class Figures:
                     name = file_name(member.label, method, channel)
                     tasks.append(
                         self._task(
-                            kind, name, call, about, inputs, optional, channel=channel, **published
+                            kind, name, call, about, inputs, optional, channel=channel,
+                            main_method=self.plan.limit_method, **published,
                         )
-                    )
+                    )  # fmt: skip
         return tasks
 
     def _target_bands(self, member, method):
         """Bands of a target, if the simulations keep them."""
-        null = self.config.scenarios.get(NULL)
-        if null is None or not null.per_target:
+        name = self.plan.null_scenario
+        # limits of single targets are those of the profile
+        if name is None or self.plan.limit_method != "profile":
+            return {}
+        if not self.config.scenarios[name].per_target:
             return {}
         for roster, members in self.plan.members.rosters.items():
             if member in members:
-                base = f"{NULL}/{roster}/{method}"
+                base = f"{name}/{roster}/{method}"
                 path = f"simulations/{base}/targets/{member.target.name}_bands.fits"
                 return {"bands": (f"collect/{base}", path)}
         return {}
@@ -211,6 +218,7 @@ class Figures:
             self._task(
                 kind, name, "castro_map", about, {"castro": self._stack(base)},
                 channel=about["channel"], roster=self._shown_roster(roster),
+                main_method=self.plan.limit_method,
             )
             for roster, base, about, name in self._rosters(detail)
         ]  # fmt: skip
@@ -219,7 +227,8 @@ class Figures:
         tasks = []
         for roster, base, about, name in self._rosters(detail):
             optional = {"bands": self._bands(base)}
-            if len(self.plan.members.rosters[roster]) > 1:
+            several = len(self.plan.members.rosters[roster]) > 1
+            if several and self.plan.limit_method == "profile":
                 optional |= self._targets(roster, about["jfactor"])
             tasks.append(
                 self._task(
@@ -227,7 +236,7 @@ class Figures:
                     name,
                     "limits",
                     about,
-                    {"castro": self._stack(base)},
+                    {"castro": self._observed(base)},
                     optional,
                     channel=about["channel"],
                     roster=self._shown_roster(roster),
@@ -240,7 +249,7 @@ class Figures:
         return [
             self._task(
                 kind, name, "best_fits", about, {"castro": self._stack(base)},
-                {"bands": self._simulated_bands(NULL, base)},
+                {"bands": self._simulated_bands(self.plan.null_scenario, base)},
                 channel=about["channel"], roster=self._shown_roster(roster),
             )
             for roster, base, about, name in self._rosters(detail)
@@ -255,7 +264,7 @@ class Figures:
     def final_limits(self, kind, detail):
         return [
             self._task(
-                kind, name, "final_limits", about, {"castro": self._stack(base)},
+                kind, name, "final_limits", about, {"castro": self._observed(base)},
                 {
                     "bands": self._bands(base),
                     "blank": (f"blank/stack/{base}", f"blank/{base}_bands.fits"),
@@ -285,6 +294,7 @@ class Figures:
                     {"castro": self._stack(base)},
                     optional,
                     channel=about["channel"],
+                    main_method=self.plan.limit_method,
                     roster=self._shown_roster(roster),
                 )  # fmt: skip
             )
@@ -304,6 +314,7 @@ class Figures:
                     about,
                     {"table": table, "castro": self._stack(base)},
                     channel=about["channel"],
+                    main_method=self.plan.limit_method,
                     roster=self._shown_roster(roster),
                 )  # fmt: skip
             )
@@ -314,7 +325,7 @@ class Figures:
             return []
         tasks = []
         for roster in self.plan.members.rosters:
-            inputs = {f"castros.{m}": self._stack(f"{roster}/{m}") for m in self._methods()}
+            inputs = {f"castros.{m}": self._observed(f"{roster}/{m}") for m in self._methods()}
             for channel in self._channels(detail):
                 about = {"roster": roster, "channel": channel}
                 name = file_name(roster if self._several() else "", channel)
@@ -335,7 +346,7 @@ class Figures:
         tasks = []
         for roster, base, about, name in self._rosters(detail):
             ensembles = {
-                "ensembles.Simulations": self._ensemble(NULL, base),
+                "ensembles.Simulations": self._ensemble(self.plan.null_scenario, base),
                 "ensembles.Blank fields": (f"blank/stack/{base}", f"blank/{base}.fits"),
             }
             there = {k: v for k, v in ensembles.items() if v[0] in self.plan.tasks}
@@ -455,8 +466,8 @@ class Figures:
             self.stacks[id] = Task(
                 id=id,
                 step="blank" if scenario == BLANK else "simulate",
-                function="dmgammapy.analysis._steps:"
-                + ("blank_stack" if scenario == BLANK else "simulated_stack"),
+                function="dmgammapy.analysis."
+                + ("_blank_steps:blank_stack" if scenario == BLANK else "_steps:simulated_stack"),
                 params=params | {"realisation": number, "output": output},
                 files=model.files,
                 parents=model.parents,

@@ -27,6 +27,19 @@ PACKAGES = (
     "pydantic",
     "scipy",
 )
+DRAWING_PACKAGES = ("jinja2", "matplotlib")
+# what no number depends on, by the beginnings of paths
+DRAWING = (
+    "analysis/_figure",
+    "analysis/_report",
+    "analysis/_summary",
+    "analysis/data/",
+    "analysis/figures",
+    "analysis/report",
+    "data/",
+    "scripts/",
+    "visualization/",
+)
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 # a file changed a moment ago may change again without a new time: file systems count in steps
 SETTLED = 2.0  # s
@@ -81,8 +94,14 @@ def hash_file(path):
 
 
 @cache
-def code_hash():
+def code_hash(drawing=True):
     """SHA-256 of the program: sources, bundled tables, Python and the packages it computes with.
+
+    Parameters
+    ----------
+    drawing : bool
+        Whether what only draws and writes reports is part of it: other results don't depend on
+        that. Default is True.
 
     The content of bundled tables is hashed, not their size or time: all of them take some 20 ms,
     and an edited yield table of the same size gives other limits. A fresh checkout of the same
@@ -95,9 +114,11 @@ def code_hash():
     total = hashlib.sha256()
     for path in _program_files(PACKAGE_FOLDER):
         name = path.relative_to(PACKAGE_FOLDER).as_posix()
+        if not drawing and name.startswith(DRAWING):
+            continue
         total.update(f"{name}\0{hash_file(path)}\n".encode())
     total.update("python {}.{}\n".format(*sys.version_info).encode())
-    for package in PACKAGES:
+    for package in PACKAGES if drawing else [p for p in PACKAGES if p not in DRAWING_PACKAGES]:
         total.update(f"{package} {_version(package)}\n".encode())
     return total.hexdigest()
 
@@ -180,3 +201,5 @@ def _probe(path):
         return hash_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:  # a link that leads to itself, a file that may not be read
+        return f"unreadable: {error.strerror}"

@@ -6,19 +6,23 @@ import numpy as np
 
 from dmgammapy.estimators.io import read_published_limits
 from dmgammapy.spectra import BinnedSpectra, channel_label, read_spectra
+from dmgammapy.spectra.readers import external_table
 from dmgammapy.targets import Targets
 from dmgammapy.targets.io.rosters import roster_entries
 
+from ._overrides import factor_keys, overridden_names, with_override
 from ._yaml import ConfigError, format_loc, nearest
 
 __all__ = [
-    "check_overrides",
     "is_path",
     "missing_jfactor",
     "named_targets",
+    "profile_of",
+    "profile_target",
     "read_published",
     "read_scan_spectra",
     "read_targets",
+    "roster_library",
     "spectra_source",
 ]
 
@@ -65,11 +69,8 @@ def read_targets(config, section, loc):
     names = [target.name for target in kept]
     # of several versions of a target only the used one counts
     skipped = {name: why for name, why in skipped.items() if name not in names}
-    members = [
-        (_with_override(config, t), profiles.get(t.key) or profile_of(config, t.version))
-        for t in kept
-    ]
-    return members, skipped
+    named = [(t, profiles.get(t.key) or profile_of(config, t.version)) for t in kept]
+    return [(with_override(config, *pair), pair[1]) for pair in named], skipped
 
 
 def profile_of(config, version):
@@ -82,17 +83,6 @@ def profile_of(config, version):
         if profile.version == version and profile.spatial == "point"
     ]
     return names[0] if len(names) == 1 else None
-
-
-def check_overrides(config, names):
-    """Check that every target under ``jfactor.targets`` is one that is used."""
-    for name in config.jfactor.targets:
-        if name not in names:
-            hint = nearest(name, names)
-            suggestion = f"; did you mean {hint!r}?" if hint else ""
-            raise config.error(
-                ("jfactor", "targets", name), f"no target {name!r} is used{suggestion}"
-            )
 
 
 class Roster:
@@ -226,36 +216,48 @@ def _text(error):
     return str(error.args[0]) if error.args else type(error).__name__
 
 
-def _factor_keys(process):
-    kind = "jfactor" if process == "annihilation" else "dfactor"
-    return f"log10_{kind}", f"log10_{kind}_err"
+def roster_library(config, section, loc):
+    """Targets of a section in all versions that it has, as `Targets`."""
+    return _all_targets(config, section.model_copy(update={"profile": None}), loc)[0]
 
 
-def _with_override(config, target):
-    override = config.jfactor.targets.get(target.name)
-    if override is None:
-        return target
-    given = {name: getattr(override, name) for name in override.model_fields_set}
-    value, _ = _factor_keys(config.process)
-    wrong = [name for name in given if not name.startswith(value)]
-    if wrong:
-        raise config.error(
-            ("jfactor", "targets", target.name, wrong[0]),
-            f"{wrong[0]} has no use in {config.process}; give {value}",
-        )
-    return target.copy(**given)
+def profile_target(config, library, target, profile):
+    """A target as another profile has it.
+
+    Parameters
+    ----------
+    config : `~dmgammapy.analysis.AnalysisConfig`
+    library : list of `~dmgammapy.targets.Target`
+        Of its roster, which go before the bundled ones.
+    target : `~dmgammapy.targets.Target`
+    profile : str
+
+    Returns
+    -------
+    target : `~dmgammapy.targets.Target`
+        With the J-factor that the configuration gives it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such version.
+    """
+    version = config.profiles[profile].version or target.version
+    found = [t for t in library if t.name == target.name and t.version == version]
+    found = found or list(Targets.from_names([f"{target.name}:{version}"]))
+    return with_override(config, found[0], profile)
 
 
 def named_targets(config, section):
     """Names of the targets that the configuration itself names, not just their roster."""
     listed = [*(section.names or ()), *(section.select or ())]
     names = {text.partition(":")[0] for text in listed if not re.search(r"[*?\[]", text)}
-    return names | set(config.jfactor.targets)
+    return names | overridden_names(config)
 
 
 def missing_jfactor(target, process, needs_width):
     """Why a target can't be used, or None."""
-    value, width = _factor_keys(process)
+    value, width = factor_keys(process)
     if not target.has_jfactor(process):
         versions = _versions_with(target, process)
         choose = f"choose a version that has it, {', '.join(versions)}, or " if versions else ""
@@ -293,6 +295,10 @@ def spectra_source(config):
         if not source.is_file():
             raise config.error(("spectra",), f"no file {source}")
         return {"path": str(source)}
+    path = external_table(source) if isinstance(source, str) else None
+    if path is not None and path.is_file():
+        # named, but a file all the same, on whose content results depend
+        return {"path": str(path.absolute()), "format": source.lower()}
     return source
 
 
@@ -320,25 +326,38 @@ def read_scan_spectra(config):
             f"{masses[i]:g} lies outside of the spectra {spectra.name}, which cover "
             f"{low:g} to {high:g} for {config.process}",
         )
+    possible = False
     for i, channel in enumerate(config.channels):
         try:
-            spectra.is_valid(masses, channel, process=config.process)
+            possible |= bool(spectra.is_valid(masses, channel, process=config.process).any())
         except ValueError as error:
             raise config.error(("channels", i), str(error)) from None
-    if isinstance(spectra, BinnedSpectra):
-        _check_signals(config, spectra)
+    if not possible:
+        raise config.error(
+            ("masses",),
+            f"all masses lie below the thresholds of {', '.join(config.channel_labels)}: there is "
+            "nothing to constrain",
+        )
+    _check_signals(config, spectra)
     return spectra
 
 
 def _check_signals(config, spectra):
-    """Check that injected signals are in a table without spectra between its masses."""
+    """Check that the spectra hold what simulations inject."""
     for name, section in config.scenarios.items():
-        if section.injected is not None:
-            mass, channel = section.injected.mass, section.injected.channel
-            try:
+        if section.injected is None:
+            continue
+        mass, channel = section.injected.mass, section.injected.channel
+        loc = ("simulations", name, "injected")
+        try:
+            valid = spectra.is_valid(mass, channel, process=config.process)
+            if isinstance(spectra, BinnedSpectra):
                 spectra.integrate(spectra.energy_edges, mass, channel, config.process)
-            except ValueError as error:
-                raise config.error(("simulations", name, "injected"), str(error)) from None
+        except ValueError as error:
+            raise config.error(loc, str(error)) from None
+        if not valid:
+            label = channel_label(channel)
+            raise config.error((*loc, "mass"), f"{mass:g} is below the threshold of {label}")
 
 
 def read_published(config):

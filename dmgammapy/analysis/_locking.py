@@ -124,14 +124,14 @@ class LockedFolder:
         StoreLockedError
             If another process, or another part of this one, is writing.
         """
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         if self._checked is not None:
             self.check_output(*self._checked)
         with disk(self.path):
             self._private.mkdir(parents=True, exist_ok=True)
         # never a lock by mere existence of a file: it would outlive a killed run
-        lock = FileLock(self._private / "lock", thread_local=False)
+        lock = _file_lock(self._private / "lock")
         try:
             lock.acquire(timeout=PATIENCE, poll_interval=0.02)
         except (Timeout, RuntimeError):
@@ -193,7 +193,7 @@ class LockedFolder:
         -------
         locked : bool
         """
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         file = self._private / "lock"
         if self._staging is not None:
@@ -201,7 +201,7 @@ class LockedFolder:
         if not file.exists():
             return False
         try:
-            with FileLock(file, timeout=0, thread_local=False):
+            with _file_lock(file, timeout=0):
                 return False
         except (Timeout, RuntimeError):
             return True
@@ -211,3 +211,14 @@ class LockedFolder:
     def _require_lock(self):
         if self._staging is None:
             raise RuntimeError(f"{self.path}: write only within `with store.lock():`.")
+
+
+def _file_lock(path, **kwargs):
+    """Lock of the operating system; never one by mere existence, which would outlive a kill."""
+    from inspect import signature
+
+    from filelock import FileLock
+
+    if "fallback_to_soft" in signature(FileLock.__init__).parameters:
+        kwargs["fallback_to_soft"] = False
+    return FileLock(path, thread_local=False, **kwargs)

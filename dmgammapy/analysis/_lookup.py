@@ -49,9 +49,10 @@ class Results:
     read.
     """
 
-    def __init__(self, plan, store):
+    def __init__(self, plan, store, state_of):
         self._plan = plan
         self._store = store
+        self._state_of = state_of
         self._read = {}
 
     def __getitem__(self, key):
@@ -61,8 +62,7 @@ class Results:
             hint = nearest(kind, KINDS)
             suggestion = f" Did you mean {hint!r}?" if hint else ""
             raise KeyError(f"no kind {kind!r}; there are {', '.join(KINDS)}.{suggestion}")
-        channel = self._take_channel(parts)
-        relative = self._relative(kind, parts)
+        relative, channel = self._find(kind, parts)
         castro = self._load(relative)
         if channel is None:
             return castro
@@ -70,78 +70,102 @@ class Results:
             return castro[castro["channel"] == channel]
         return castro.slice_by_coord({"channel": channel})
 
-    def _take_channel(self, parts):
-        labels = self._plan.config.channel_labels
-        if parts and parts[-1] not in self._names():
-            try:
-                label = channel_label(parts[-1])
-            except ValueError:
-                return None
-            if label in labels:
-                parts.pop()
-                return label
-        return None
-
-    def _names(self):
-        """Names that are no channels."""
+    def _slots(self, kind):
+        """What may follow a kind, in order: name of the slot, and values that it takes."""
         members, config = self._plan.members, self._plan.config
-        return {
-            *members.rosters, *members.all, *(m.target.name for m in members.all.values()),
-            *config.scenarios, *config.sources, *config.jfactor.methods,
-        }  # fmt: skip
+        channels = ("channel", config.channel_labels)
+        methods = ("J treatment", config.jfactor.methods)
+        if kind in ("castro", "target"):
+            instruments = list(dict.fromkeys(n for m in members.all.values() for n in m.files))
+            last = ("instrument", instruments) if kind == "castro" else methods
+            return [("target", list(members.all)), last, channels]
+        slots = [("roster", list(members.rosters)), methods, channels]
+        if kind.startswith("simulation"):
+            slots.insert(0, ("simulation", list(config.scenarios)))
+        return slots
 
-    def _pick(self, parts, known, what):
-        """The first of ``parts`` if it is known, or the first known."""
-        known = list(known)
-        for i, part in enumerate(parts):
-            if part in known:
-                return parts.pop(i)
-        if len(known) > 1 and what in ("target", "simulation"):
-            raise KeyError(f"which {what}? There are {', '.join(known)}.")
+    def _find(self, kind, parts):
+        """Path of a result and the channel that is to be picked, or None."""
+        slots = self._slots(kind)
+        found = list(self._assignments(parts, slots))
+        if not found:
+            raise KeyError(f"{(kind, *parts)}: {self._explain(parts, slots)}")
+        if len(found) > 1:
+            ways = "; ".join(", ".join(f"{n} {v}" for n, v in way.items()) for way in found)
+            raise KeyError(f"{(kind, *parts)} may mean {ways}: name them all.")
+        given = found[0]
+        for name, known in slots[:-1]:
+            if name not in given:
+                given[name] = self._default(name, known, given)
+        return self._place(kind, given), given.get("channel")
+
+    def _assignments(self, parts, slots):
+        """Ways in which parts fill slots, in order; slots may be left out."""
+        if not parts:
+            yield {}
+            return
+        for i, (name, known) in enumerate(slots):
+            value = self._value(name, parts[0], known)
+            if value is not None:
+                for rest in self._assignments(parts[1:], slots[i + 1 :]):
+                    yield {name: value} | rest
+
+    def _value(self, name, part, known):
+        """The value of a slot that a part stands for, or None."""
+        if name == "channel":
+            try:
+                part = channel_label(part)
+            except (ValueError, TypeError):
+                return None
+        if name == "target" and part not in known:
+            members = self._plan.members.all.items()
+            labels = [label for label, member in members if member.target.name == part]
+            if len(labels) > 1:
+                raise KeyError(f"{part} is there as {', '.join(labels)}: name one of these.")
+            return labels[0] if labels else None
+        return part if part in known else None
+
+    def _explain(self, parts, slots):
+        """Why parts fill no slots."""
+        for part in parts:
+            if all(self._value(name, part, known) is None for name, known in slots):
+                everything = [value for _, known in slots for value in known]
+                hint = nearest(part, everything)
+                suggestion = f" Did you mean {hint!r}?" if hint else ""
+                return f"unknown {part!r}.{suggestion}"
+        return f"the order is {', '.join(name for name, _ in slots)}."
+
+    def _default(self, name, known, given):
+        """What a slot that was left out stands for: the first."""
+        if name == "instrument":
+            known = list(self._plan.members.all[given["target"]].files)
         if not known:
-            raise KeyError(f"the analysis has no {what}.")
+            raise KeyError(f"the analysis has no {name}.")
+        if len(known) > 1 and name in ("target", "simulation"):
+            raise KeyError(f"which {name}? There are {', '.join(known)}.")
         return known[0]
 
-    def _relative(self, kind, parts):
-        plan, given = self._plan, list(parts)
-        config, members = plan.config, plan.members
-        if kind in ("castro", "target"):
-            label = self._member(parts)
-            if kind == "castro":
-                files = members.all[label].files
-                relative = f"{members.all[label].task(self._pick(parts, files, 'instrument'))}.fits"
-            else:
-                method = self._pick(parts, config.jfactor.methods, "J treatment")
-                relative = f"targets/{method}/{label}.fits"
+    def _place(self, kind, given):
+        if kind == "castro":
+            member = self._plan.members.all[given["target"]]
+            if given["instrument"] not in member.files:
+                names = ", ".join(map(repr, member.files))
+                raise KeyError(f"{given['target']} was seen by {names} only.")
+            relative = f"{member.task(given['instrument'])}.fits"
+        elif kind == "target":
+            relative = f"targets/{given['J treatment']}/{given['target']}.fits"
         else:
-            name = ""
-            if kind.startswith("simulation"):
-                name = self._pick(parts, config.scenarios, "simulation") + "/"
-            method = self._pick(parts, config.jfactor.methods, "J treatment")
-            roster = self._pick(parts, members.rosters, "roster")
-            relative = PLACES[kind].format(f"{name}{roster}/{method}")
-        if parts:
-            raise KeyError(f"{(kind, *given)}: unknown {', '.join(map(repr, parts))}.")
-        owners = [task.id for task in plan.tasks.values() if relative in task.outputs]
-        if not owners:
+            names = [given.get(name) for name in ("simulation", "roster", "J treatment")]
+            relative = PLACES[kind].format("/".join(name for name in names if name))
+        if not any(relative in task.outputs for task in self._plan.tasks.values()):
             raise KeyError(f"the configuration asks for no {kind} ({KINDS[kind]}).")
         return relative
 
-    def _member(self, parts):
-        members = self._plan.members.all
-        for i, part in enumerate(parts):
-            labels = [label for label, m in members.items() if part in (label, m.target.name)]
-            if len(labels) == 1:
-                parts.pop(i)
-                return labels[0]
-            if labels:
-                raise KeyError(f"{part} is there as {', '.join(labels)}: name one of these.")
-        return self._pick(parts, members, "target")
-
     def _load(self, relative):
-        path = self._store.path_of(relative)
-        if not path.is_file():
-            raise KeyError(f"{relative} has not been made yet: call run().")
+        (owner,) = [task.id for task in self._plan.tasks.values() if relative in task.outputs]
+        state, reason = self._state_of(owner)
+        if state in ("stale", "missing", "failed", "blocked"):
+            raise KeyError(f"{relative} is not there ({reason}): call run().")
         path = self._store.verified(relative)
         version = path.stat().st_mtime_ns, path.stat().st_size
         if self._read.get(relative, (None,))[0] != version:
@@ -162,7 +186,7 @@ class Results:
                     for name in names if kind not in ("castro", "target") else ():
                         key = (kind, *([name] if name else []), roster, method)
                         try:
-                            self._relative(kind, list(key[1:]))
+                            self._find(kind, list(key[1:]))
                         except KeyError:
                             continue
                         found.append(key)

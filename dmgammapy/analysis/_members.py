@@ -13,7 +13,8 @@ from dmgammapy.targets import Halo, Target
 
 from ._files import DatasetFiles, linked_files
 from ._finding import SourceFiles, fits, place_of, shown_path
-from ._inputs import check_overrides, is_path, missing_jfactor, named_targets, read_targets
+from ._inputs import is_path, missing_jfactor, named_targets, read_targets
+from ._overrides import check_overrides, overridden_names, override_keys
 from ._sections import dataset_formats
 from ._tasks import digest
 from ._yaml import nearest
@@ -83,11 +84,13 @@ class Members:
 
     def __init__(self, config):
         self.config = config
+        self.warnings = []
         self.rosters, self.all, self.skipped, self.notes = {}, {}, {}, []
         self.sources = SourceFiles(config)
         self.patterns = self.sources.patterns
         # what was looked at: absent files too, folders of which all is taken, rosters
         self.probed, self.folders, self.read = self.sources.probed, set(), self._files_read()
+        self.of_shape = set()  # targets with the J of their density profile
         self.covariance = read_covariance(config)
         chosen = self._choose()
         self._check_widths()
@@ -125,7 +128,7 @@ class Members:
 
     def _choose(self):
         config = self.config
-        chosen, self.named, self.sections = {}, set(config.jfactor.targets), self._sections()
+        chosen, self.named, self.sections = {}, overridden_names(config), self._sections()
         self._left, self._named_in = {}, {}
         for name, (section, loc) in self.sections.items():
             chosen[name], self._left[name] = read_targets(config, section, loc)
@@ -134,7 +137,7 @@ class Members:
         names = [target.name for members in chosen.values() for target, _ in members]
         left = [name for skipped in self._left.values() for name in skipped]
         self.names = list(dict.fromkeys([*names, *left]))
-        check_overrides(config, names)
+        self.notes += check_overrides(config, [m for found in chosen.values() for m in found])
         if self.covariance is not None:
             chosen = self._with_covariance(chosen)
         return chosen
@@ -211,7 +214,7 @@ class Members:
         spatial = "point" if profile is None else config.profiles[profile].spatial
         reason = None
         if spatial != "point":
-            target, reason = self._with_shape(target)
+            target, reason = self.with_shape(target, profile)
         reason = reason or missing_jfactor(
             target, config.process, config.jfactor.methods != ["fixed"]
         )
@@ -239,16 +242,17 @@ class Members:
         self.all[label] = Member(target, label, profile, spatial, files, parts)
         return self.all[label]
 
-    def _with_shape(self, target):
-        """A target whose J is that of its density profile where no table says it."""
+    def with_shape(self, target, profile):
+        """A target whose J is that of its density profile where no table says it, or the reason."""
         config, process = self.config, self.config.process
         key = "log10_jfactor" if process == "annihilation" else "log10_dfactor"
-        override = config.jfactor.targets.get(target.name)
-        if override is not None and getattr(override, key) is not None:
+        for name in override_keys(config, target, profile):
+            if getattr(config.jfactor.targets[name], key) is None:
+                continue
             counts = [n for n, s in config.sources.items() if s.format in (None, "gammapy")]
             if counts and target.profile:
                 raise config.error(
-                    ("jfactor", "targets", target.name, key),
+                    ("jfactor", "targets", name, key),
                     "a target with a shape on the sky has the J of its density profile in counts; "
                     "change that, or take the profile's spatial: point",
                 )
@@ -258,6 +262,7 @@ class Members:
             template = Halo.from_target(target).to_spatial_model(process=process)
         except ValueError as error:
             return target, str(error)
+        self.of_shape.add(target.key)
         return target.copy(**{key: float(np.log10(template.jfactor.value))}), None
 
     def _check_instruments(self, label, files):
@@ -280,7 +285,7 @@ class Members:
             reasons = self._reasons.get(roster, {})
             if not self.rosters[roster]:
                 self._nothing_left(self._left[roster] | reasons, loc)
-            named = self._named_in[roster] | set(config.jfactor.targets)
+            named = self._named_in[roster] | overridden_names(config)
             for name, why in reasons.items():
                 if name in named:
                     missing[name] = why
@@ -302,9 +307,9 @@ class Members:
             raise config.error(loc, "\n".join([*reasons, GO_ON]))
         for name, why in self.skipped.items():
             if not self._left_out(name):
-                log.warning("target %s is skipped: %s", name, why)
+                self._warn(f"target {name} is skipped: {why}")
         for note in self.notes:
-            log.warning("%s", note)
+            self._warn(note)
         self.unused_files = {}
         for name, section in config.sources.items():
             names = [target for target in self.names if fits(target, section.targets)]
@@ -317,6 +322,10 @@ class Members:
         if len(self.sections) > 1:
             what, where = f"none of the roster's {what[8:]}", loc
         raise self.config.error(where, f"{what}:\n{reasons}")
+
+    def _warn(self, text):
+        self.warnings.append(text)
+        log.warning("%s", text)
 
     def _left_out(self, name):
         """Whether the configuration itself leaves a target out."""

@@ -7,11 +7,16 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 
 from ._hashes import code_hash, hash_file
-from ._locking import MANIFEST, PRIVATE, LockedFolder
+from ._locking import MANIFEST, PRIVATE, STAGING, LockedFolder
 from ._records import DamagedResultError, read_json
 from ._tasks import task_key
 
-__all__ = ["ResultsReader"]
+__all__ = ["ResultsReader", "staging_name"]
+
+
+def staging_name(task_id):
+    """How the folder that a task writes to is called, after its number."""
+    return task_id.replace("/", "_")[:80]
 
 
 class ResultsReader(LockedFolder):
@@ -37,9 +42,24 @@ class ResultsReader(LockedFolder):
         """
         files = {name: hash_file(path) for name, path in task.files.items()}
         parents = {name: parent_keys[name] for name in task.parents}
-        key = task_key(task, code_hash(), files, parents)
-        self._key_parts[key] = {"code": code_hash(), "files": files, "parents": parents}
+        code = code_hash(drawing=task.step in ("plot", "report"))
+        key = task_key(task, code, files, parents)
+        self._key_parts[key] = {"code": code, "files": files, "parents": parents}
         return key
+
+    def check_inputs(self, task, key):
+        """Check that the input files of a task are still those its key was made of.
+
+        Raises
+        ------
+        ValueError
+            If one was changed while the task ran.
+        """
+        for name, before in self._key_parts[key]["files"].items():
+            if hash_file(task.files[name]) != before:
+                raise ValueError(
+                    f"{task.files[name]} was changed while it was used; run the analysis again."
+                )
 
     def state(self, task, key):
         """What is there of a task.
@@ -197,4 +217,18 @@ class ResultsReader(LockedFolder):
 
     def failure_file(self, task_id):
         """Path of the traceback of a failed task, there or not."""
-        return self.path / "failures" / f"{task_id.replace('/', '_')}.txt"
+        return self.path / "failures" / f"{task_id}.txt"
+
+    def running(self, task_ids):
+        """Which of some tasks another process has begun.
+
+        Parameters
+        ----------
+        task_ids : iterable of str
+
+        Returns
+        -------
+        running : set of str
+        """
+        staged = {path.name[7:] for path in self._private.glob(f"{STAGING}*/*")}
+        return {name for name in task_ids if staging_name(name) in staged}

@@ -1,7 +1,10 @@
 """What a report says about its figures and columns."""
 
+from dmgammapy.estimators.castro_ensemble import FEW
 from dmgammapy.estimators.limits import delta_stat_upper
+from dmgammapy.visualization._style import percent
 
+from ._limit_methods import PROFILE, method_name
 from ._report_tables import Column
 
 __all__ = ["PLOT_KINDS", "caption", "column_of", "kind_title", "section_of"]
@@ -20,61 +23,59 @@ PLOT_KINDS = {
         "Energy bins",
         "Likelihood of {target} in each energy bin: the colour tells by how much −2 ln L of a flux "
         "lies above that of the best one. No spectrum is assumed; points are best fits, bars with "
-        "an arrow upper limits.",
+        "an arrow upper limits{at_cl}.",
     ),
     "castro": (
         "Likelihoods",
         "Targets by mass",
         "Likelihood of {target} alone{in_channel}: for each mass, the colour tells by how much "
         "−2 ln L of a {strength} lies above that of the best one. The line is the {limit} at "
-        "{cl} confidence that follows.",
+        "{cl} confidence that follows; diamonds are best fits with TS > 1. {other_method}",
     ),
     "target_limits": (
         "Targets",
         "Limits of each target",
-        "Limits that each target would give alone{in_channel}, at {cl} confidence. Targets with "
-        "large, well-known {factor}-factors and deep exposure {reach}; neighbouring lines that "
-        "cross show where an excess or a deficit in the data of one of them matters.",
+        "Limits that {target} alone would give{in_channel}, at {cl} confidence. Targets with large, "
+        "well-known {factor}-factors and deep exposure {reach}; limits far from those of like "
+        "targets come from an excess or a deficit in the data. {bands}{published}{other_method}",
     ),
     "stack_castro": (
         "Likelihoods",
         "Stack by mass",
         "Likelihood of all targets together{in_channel}: for each mass, the colour tells by how "
         "much −2 ln L of a {strength} lies above that of the best one. The line is the combined "
-        "{limit} at {cl} confidence; points are best fits other than zero.",
+        "{limit} at {cl} confidence; diamonds are best fits with TS > 1. {other_method}",
     ),
     "limits": (
         "Limits",
         "Combined limits",
-        "Combined limits on the {strength} at {cl} confidence{in_channel}: {excluded}. {bands}"
-        "{relic}",
+        "Combined limits on the {strength} at {cl} confidence{by_method}{in_channel}: {excluded}. "
+        "{targets}{bands}{published}{relic}",
     ),
     "best_fits": (
         "Significance",
         "Best fits",
-        "{Strength} that fits best at each mass{in_channel}. {bands_best}Where no signal fits "
-        "best there is no point; masses next to each other share data, so that neighbouring "
-        "points rise and fall together.",
+        "{Strength} that fits best at each mass{in_channel}. {bands}Where no signal fits best the "
+        "point is open and lies at zero; masses next to each other share data, so that "
+        "neighbouring points rise and fall together.",
     ),
     "control_limits": (
         "Controls",
         "Limits of controls",
-        "Limits of simulated data{of_simulation}{in_channel}, analysed like the real ones. The "
-        "star marks the signal that was injected, if any: at its mass no more than {miss} of the "
-        "realisations may have a limit that excludes it.",
+        "Limits of simulated data{of_simulation}{in_channel}{by_method}, analysed like the real "
+        "ones. {bands}{star_limit}",
     ),
     "control_best_fits": (
         "Controls",
         "Best fits of controls",
-        "{Strength} that fits best in simulated data{of_simulation}{in_channel}. At the mass of "
-        "the injected signal (star) the median should meet it; at other masses the fit makes the "
-        "best of a spectrum of the wrong shape.",
+        "{Strength} that fits best in simulated data{of_simulation}{in_channel}. {bands}{star_fit}",
     ),
     "final_limits": (
         "Limits",
-        "Limits, all channels",
-        "Combined limits of every channel at {cl} confidence, on what is expected without a signal "
-        "where that was computed: {excluded}. {relic}",
+        "Limits and expectation",
+        "Combined limits on the {strength} at {cl} confidence{by_method}{in_channel}, on what is "
+        "expected without a signal where that was computed: {excluded}. {bands}{blank}{published}"
+        "{relic}",
     ),
     "likelihood_curves": (
         "Limits",
@@ -82,21 +83,21 @@ PLOT_KINDS = {
         "−2 ln L above its minimum against the {strength} at one mass{in_channel}, of the stack "
         "and of its parts. The {limit} at {cl} confidence is where the curve of the stack crosses "
         "the dashed line at {rise:.2f}; a curve that has its minimum away from zero prefers a "
-        "signal.",
+        "signal. {other_method}",
     ),
     "contributions": (
         "Contributions",
         "Share of each target",
         "Share of each target in the combined limit{in_channel}: its part of the rise of −2 ln L "
         "from the combined best fit to the combined limit. A negative share is that of a target "
-        "whose data prefer more signal than the limit allows, so that it weakens the limit.",
+        "whose data prefer more signal than the limit allows, so that it weakens the limit. "
+        "{other_method}",
     ),
     "jfactor_treatments": (
         "Limits",
         "Effect of the {factor}-factors",
-        "Combined limits{in_channel} with the {factor}-factors treated in different ways. The gap "
-        "between {factor} fixed at the observed value and {factor} free within its error is what "
-        "the limited knowledge of {factor} costs.",
+        "Combined limits{by_method}{in_channel} with the {factor}-factors treated in different "
+        "ways: {treatments}. {gap}{other_method}",
     ),
     "ts": (
         "Significance",
@@ -114,18 +115,36 @@ PLOT_KINDS = {
     "simulated_limits": (
         "Controls",
         "Limits of single simulations",
-        "Limits of single simulated data sets{of_simulation}{in_channel}, one line per "
-        "realisation: their scatter is what the bands summarise.",
+        "Limits of single simulated data sets{of_simulation}{in_channel}{by_method}, analysed "
+        "like the real ones. {targets}{bands}",
     ),
 }
 
-BANDS = {
-    "toys": "The bands hold 68 and 95 % of the limits of simulations without signal, the dashed "
-    "line is their median; where the observed limit leaves them, look at the significance. ",
-    "asimov": "The bands hold 68 and 95 % of the limits expected without signal, the dashed line "
-    "is their median (asymptotic, from Asimov data, no simulations). ",
+# drawn from likelihoods, whatever the main limits are
+OF_PROFILE = (
+    "castro", "target_limits", "stack_castro", "likelihood_curves", "contributions",
+    "jfactor_treatments",
+)  # fmt: skip
+CONTROLS = ("control_limits", "control_best_fits", "simulated_limits")
+OF_BEST_FITS = ("best_fits", "control_best_fits")
+TREATMENTS = {
+    "profile": "profile (free within their errors)",
+    "marginal": "marginal (averaged over their errors)",
+    "fixed": "fixed (taken as exact)",
 }
-BANDS_BEST = "The bands hold 68 and 95 % of the best fits of simulations without signal. "
+STAR_LIMIT = (
+    "The star marks the signal that was injected. At its mass a limit below it excludes the truth, "
+    "which should happen in {miss} of the realisations or less if all that is uncertain, the "
+    "{factor}-factors too, is drawn anew in each of them."
+)
+STAR_FIT = (
+    "At the mass of the injected signal (star) the median should meet it; at other masses the fit "
+    "makes the best of a spectrum of the wrong shape."
+)
+STAR_ELSEWHERE = (
+    "The star marks the signal that was injected, in channel {injected}: in this channel the fit "
+    "has a spectrum of another shape, so that neither limits nor best fits need to meet it."
+)
 RELIC = (
     "Below the line of the thermal relic, dark matter of this mass that annihilates only in this "
     "way would have been seen if it has the abundance that the early universe leaves."
@@ -158,18 +177,28 @@ def caption(plot, inputs):
     """
     if plot.kind not in PLOT_KINDS:
         return plot.caption or f"{kind_title(plot.kind)} ({plot.path})."
+    values = _of_analysis(plot, inputs) | _of_figure(plot, inputs)
+    values |= {name: f"{text} " for name, text in _sentences(plot, inputs, values).items()}
+    text = " ".join(PLOT_KINDS[plot.kind][2].format_map(_Blanks(values)).split())
+    return f"{text} {plot.caption}".strip() if plot.caption else text
+
+
+class _Blanks(dict):
+    """What isn't there is not said."""
+
+    def __missing__(self, key):
+        return ""
+
+
+def _of_analysis(plot, inputs):
     decay = inputs.process == "decay"
     strength = "lifetime" if decay else "cross-section ⟨σv⟩"
-    bands = inputs.bands if inputs.bands in BANDS else None
-    values = {
+    return {
         "event": "decay" if decay else "annihilation",
         "spectra": inputs.spectra,
-        "factor": "D" if decay else "J",
-        "target": plot.target or "one target",
-        "in_channel": f" for channel {plot.channel}" if plot.channel else "",
-        "of_simulation": f" ({plot.simulation})" if plot.simulation else "",
+        "factor": inputs.factor,
         "strength": strength,
-        "Strength": strength.capitalize(),
+        "Strength": ("decay rate" if decay else strength).capitalize(),
         "limit": "lower limit" if decay else "upper limit",
         "cl": f"{100 * inputs.cl:g} %",
         "miss": f"{100 - 100 * inputs.cl:.3g} %",
@@ -178,12 +207,110 @@ def caption(plot, inputs):
         "excluded": "shorter lifetimes are excluded"
         if decay
         else "larger cross-sections are excluded",
-        "bands": BANDS.get(bands, ""),
-        "bands_best": BANDS_BEST if bands == "toys" else "",
         "relic": "" if decay else RELIC,
     }
-    text = PLOT_KINDS[plot.kind][2].format(**values).strip()
-    return f"{text} {plot.caption}".strip() if plot.caption else text
+
+
+def _of_figure(plot, inputs):
+    facts = plot.facts
+    default = PROFILE if plot.kind in OF_PROFILE else inputs.main_method
+    method = facts.get("method", default)
+    treatments = facts.get("treatments", inputs.jfactors)
+    return {
+        "target": plot.target or "one target",
+        "in_channel": f" for channel {plot.channel}" if plot.channel else "",
+        "of_simulation": f" ({plot.simulation})" if plot.simulation else "",
+        "at_cl": f" at {100 * facts['cl']:g} % confidence" if "cl" in facts else "",
+        "method": method,
+        "by_method": "" if method == PROFILE else f" by {method_name(method)}",
+        "treatments": ", ".join(TREATMENTS.get(name, name) for name in treatments),
+        "injected": facts.get("injected", ""),
+    }
+
+
+def _sentences(plot, inputs, values):
+    """Sentences on what is drawn along, by name; only on what is."""
+    facts, found = plot.facts, {}
+    if values["method"] != inputs.main_method:
+        found["other_method"] = (
+            f"These limits are by the {method_name(values['method'])}, the main ones of this "
+            f"report by {method_name(inputs.main_method)}."
+        )
+    if facts.get("n_targets"):
+        found["targets"] = "Grey lines are the limits of single targets."
+    if facts.get("bands"):
+        found["bands"] = _bands(plot.kind, facts["bands"])
+    if facts.get("blank"):
+        found["blank"] = _blank(facts["blank"])
+    if facts.get("published"):
+        found["published"] = _published(facts["published"], inputs.cl)
+    if facts.get("injected"):
+        here = plot.channel in (None, facts["injected"])
+        found["star_limit"] = (STAR_LIMIT if here else STAR_ELSEWHERE).format_map(values)
+        found["star_fit"] = (STAR_FIT if here else STAR_ELSEWHERE).format_map(values)
+    if len({"fixed"} & set(facts.get("treatments", inputs.jfactors))):
+        found["gap"] = (
+            f"The gap between {inputs.factor} fixed and {inputs.factor} with its error is what the "
+            f"limited knowledge of {inputs.factor} costs."
+        )
+    return found
+
+
+def _percents(contents):
+    """Fractions as words: "68 and 95 %"."""
+    *first, last = [percent(content) for content in contents]
+    return f"{', '.join(first)} and {last} %" if first else f"{last} %"
+
+
+def _bands(kind, bands):
+    """What the bands of a figure hold, from what was drawn."""
+    what = "best fits" if kind in OF_BEST_FITS else "limits"
+    n = bands.get("n")
+    if kind in CONTROLS:
+        of = f"{what} of the {n or ''} simulations"
+    elif bands["source"] == "asimov":
+        of = f"{what} expected without signal"
+    else:
+        of = f"{what} of {n or ''} simulations without signal"
+    of = of.replace("  ", " ")
+    contents = bands["contents"]
+    parts = []
+    if contents:
+        hold = "The band holds" if len(contents) == 1 else "The bands hold"
+        parts.append(f"{hold} {_percents(contents)} of the {of}")
+    if bands["median"]:
+        parts.append("the dashed line is their median" if parts else f"The dashed line is the "
+                     f"median of the {of}")  # fmt: skip
+    text = ", ".join(parts)
+    if bands["source"] == "asimov":
+        text += " (asymptotic, from Asimov data: no simulations, and rough where counts are few)"
+    if kind == "limits" and contents:
+        text += "; where the observed limit leaves them, look at the significance"
+    text += "."
+    if contents and n is not None and n < FEW:
+        text += (
+            f" {n} simulations are few: on average their {percent(contents[-1])} % band holds "
+            f"{percent(bands['holds'][-1])} % of further ones."
+        )
+    return text
+
+
+def _blank(blank):
+    n = blank.get("n")
+    of = f"limits of {n or ''} blank fields".replace("  ", " ")
+    if not blank["contents"]:
+        return f"The dash-dotted line is the median of the {of}."
+    text = f"The hatched area holds {percent(blank['contents'][0])} % of the {of}"
+    return text + (", the dash-dotted line is their median." if blank["median"] else ".")
+
+
+def _published(curves, cl):
+    """Published limits that are not at the level of one's own."""
+    other = [c["label"] for c in curves if c["cl"] is not None and abs(c["cl"] - cl) > 1e-6]
+    unknown = [c["label"] for c in curves if c["cl"] is None]
+    parts = [f"Not at {100 * cl:g} % confidence: {'; '.join(other)}."] if other else []
+    parts += [f"At a confidence level that is not given: {'; '.join(unknown)}."] if unknown else []
+    return " ".join(parts)
 
 
 STRENGTH = "Dark matter signal that fits best; 0 where none does."
@@ -223,6 +350,9 @@ COLUMNS = {
         "channel.",
         format="status",
     ),
+    "method": Column(
+        "method", description="Method of the limit, where the name of the column has none."
+    ),
     "ul": Column("own limit", description="Limit of this target alone.", format=".2e"),
     "share": Column(
         "share",
@@ -250,6 +380,20 @@ COLUMNS = {
         description="Fraction of realisations whose limit does not exclude the truth; the "
         "confidence level or more is right.",
         format=".3f",
+    ),
+    "coverage_err": Column("±", description="Its error (binomial).", format=".3f"),
+    "limit_above_truth": Column(
+        "limit above truth",
+        description="Fraction of realisations whose limit lies above the truth. Not a coverage: "
+        "not all that is uncertain was drawn anew.",
+        format=".3f",
+    ),
+    "limit_above_truth_err": Column("±", description="Its error (binomial).", format=".3f"),
+    "median_best": Column("median best fit", description=STRENGTH, format=".2e"),
+    "median_tau_ll": Column(
+        "median lifetime limit",
+        description="Half of the realisations have a higher one.",
+        format=".2e",
     ),
     "median_ul": Column(
         "median limit", description="Half of the realisations have a lower one.", format=".2e"
@@ -285,8 +429,8 @@ def column_of(name):
             return Column(f"p {look} from", None, "How this chance was found.")
     for known in ("sigmav_ul", "gamma_ul", "tau_ll", "status"):
         if name.startswith(f"{known}_"):
-            method = name.removeprefix(f"{known}_").replace("_", " ")
+            method = method_name(name.removeprefix(f"{known}_"))
             base = COLUMNS[known]
-            what = f"Of the method {method}. {base.description}"
+            what = f"By the method {method}. {base.description}"
             return Column(f"{base.name}, {method}", None, what, base.format)
     return Column(name.replace("_", " "))

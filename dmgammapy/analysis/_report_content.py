@@ -8,9 +8,12 @@ from astropy import units as u
 from astropy.table import Table
 from markupsafe import Markup
 
+from dmgammapy.estimators.castro_ensemble import FEW
 from dmgammapy.estimators.significance import local_p_value, p_value_to_significance
+from dmgammapy.visualization._style import percent
 
-from ._report_captions import PLOT_KINDS, caption, kind_title, section_of
+from ._limit_methods import PROFILE, method_name, relevant_notes
+from ._report_captions import CONTROLS, PLOT_KINDS, caption, kind_title, section_of
 from ._report_results import (
     cell,
     contribution_tables,
@@ -52,6 +55,9 @@ class PlotFile:
         Such as "100 GeV".
     caption : str
         Added to the caption of the kind.
+    facts : dict
+        What it shows, of `dmgammapy.analysis.figures.figure_facts`. The caption claims nothing
+        that isn't among them.
     """
 
     kind: str
@@ -64,6 +70,7 @@ class PlotFile:
     instrument: str | None = None
     mass: str | None = None
     caption: str = ""
+    facts: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -78,6 +85,9 @@ class ReportInputs:
     title : str
     process : {"annihilation", "decay"}
     cl : float
+    limit_method : str, optional
+        Method of the main limits. Default is what the tables of limits say (their metadata
+        ``limit_method``), otherwise "profile".
     spectra : str
         Name of the source of spectra.
     channels : list of str
@@ -96,17 +106,18 @@ class ReportInputs:
     unused_files : dict
         Name of the target by file.
     limits, contributions, significance : dict of table
-        As of `CastroMaps.to_table` (``channel, mass, sigmav_ul, status, ts`` and more),
+        As of `CastroMaps.to_table` (``channel, mass, sigmav_ul, status, ts`` and more; of other
+        methods ``sigmav_ul_<method>, status_<method>``),
         `StackedDMLikelihood.contributions`, `SignificanceEstimator.run`.
     simulations : list of dict
         ``name, injected`` (text, or None for no signal), ``n, seed`` and more.
     controls : table, optional
-        Of simulations: ``simulation, roster, jfactor, channel, mass, n, injected, coverage,
-        median_ul`` and more.
+        Of simulations: ``simulation, roster, jfactor, channel, mass, n, injected, coverage`` (or
+        ``limit_above_truth``), ``median_ul`` and more. Decay rates are shown as lifetimes.
     blank_fields : table, optional
         The same of blank fields.
     bands : {"toys", "asimov", None}
-        Where the bands of figures come from.
+        Where the bands of figures should come from; captions go by `PlotFile.facts`.
     figures : list of `PlotFile`
     notes : list of str
     failures : list of dict
@@ -126,6 +137,7 @@ class ReportInputs:
     title: str
     process: str = "annihilation"
     cl: float = 0.95
+    limit_method: str | None = None
     spectra: str = ""
     channels: list = field(default_factory=list)
     masses: u.Quantity | None = None
@@ -157,6 +169,20 @@ class ReportInputs:
     def factor(self):
         """Letter of the astrophysical factor."""
         return "D" if self.process == "decay" else "J"
+
+    @property
+    def main_method(self):
+        """Method of the main limits."""
+        table = next(iter(self.limits.values()), None)
+        said = None if table is None else table.meta.get("limit_method")
+        return self.limit_method or said or PROFILE
+
+    @property
+    def methods(self):
+        """Methods of all limits, the main one first."""
+        names = [name for table in self.limits.values() for name in table.colnames]
+        found = [name.removeprefix("status_") for name in names if name.startswith("status_")]
+        return list(dict.fromkeys([self.main_method, *found]))
 
 
 def build_report(inputs):
@@ -219,25 +245,51 @@ def _alerts(inputs):
     if n:
         text = f"{_count(n, 'target')} {'was' if n == 1 else 'were'} skipped."
         alerts.append(Alert("warning", text, "Targets"))
-    n_all, kinds = 0, {}
-    for table in inputs.limits.values():
-        for status in statuses(table):
-            n_all += 1
-            if status != "found":
-                kinds[status] = kinds.get(status, 0) + 1
-    if kinds:
-        n = sum(kinds.values())
-        what = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in sorted(kinds.items()))
-        text = f"{n} of {n_all} limits are not simply found inside the scanned range ({what})."
-        alerts.append(Alert("warning", text, "Limits"))
+    alerts += _status_alerts(inputs)
+    alerts += _few_simulations(inputs)
     n = len(inputs.unused_files)
     if n:
         text = f"{_count(n, 'file')} {'belongs' if n == 1 else 'belong'} to no target."
         alerts.append(Alert("info", text, "Targets"))
-    if inputs.notes:
-        text = f"The conversion of the inputs left {_count(len(inputs.notes), 'note')}."
+    n = len(_notes_of(inputs))
+    if n:
+        text = f"{_count(n, 'note')} on how the results were made."
         alerts.append(Alert("info", text, "Notes"))
     return alerts
+
+
+def _status_alerts(inputs):
+    """What limits of each method are worth that are not simply found."""
+    alerts = []
+    for method in inputs.methods:
+        column = "status" if method == inputs.main_method else f"status_{method}"
+        found = [status for table in inputs.limits.values() for status in statuses(table, column)]
+        kinds = {}
+        for status in found:
+            if status not in ("found", "None", ""):
+                kinds[status] = kinds.get(status, 0) + 1
+        if not kinds:
+            continue
+        what = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in sorted(kinds.items()))
+        by = "" if inputs.methods == [PROFILE] else f" by {method_name(method)}"
+        text = f"{sum(kinds.values())} of {len(found)} limits{by} are not simply found inside the "
+        alerts.append(Alert("warning", f"{text}scanned range ({what}).", "Limits"))
+    return alerts
+
+
+def _few_simulations(inputs):
+    """Bands of so few simulations that they hold less than they say."""
+    drawn = [plot.facts.get("bands") for plot in inputs.figures if plot.kind not in CONTROLS]
+    few = [band for band in drawn if band and band["contents"] and (band["n"] or FEW) < FEW]
+    if not few:
+        return []
+    band = min(few, key=lambda band: band["n"])
+    text = (
+        f"Bands rest on few simulations ({band['n']}): on average the "
+        f"{percent(band['contents'][-1])} % band holds {percent(band['holds'][-1])} % of further "
+        "ones."
+    )
+    return [Alert("warning", text, "Limits")]
 
 
 def _facts(inputs):
@@ -259,12 +311,18 @@ def _facts(inputs):
     treatments = "; ".join(TREATMENTS.get(name, name) for name in inputs.jfactors)
     facts.append((f"{inputs.factor}-factors", treatments))
     facts.append(("Confidence level", f"{100 * inputs.cl:g} %"))
+    facts.append(("Limits by", _methods_text(inputs)))
     facts += _headlines(inputs)
     return [(name, value) for name, value in facts if value]
 
 
+def _methods_text(inputs):
+    main, *others = [method_name(method) for method in inputs.methods]
+    return f"{main}; also {', '.join(others)}" if others else main
+
+
 def _headlines(inputs):
-    """Strongest limit and largest TS of the main result."""
+    """Strongest limit, by the main method, and largest TS of the main result."""
     table = _main(inputs.limits)
     name = strength_of(table)
     if name is None or not len(table):
@@ -275,7 +333,7 @@ def _headlines(inputs):
     if np.isfinite(values).any():
         best = np.nanargmax(values) if name == "tau_ll" else np.nanargmin(values)
         text = _quantity(values[best], table[name].unit)
-        found.append(("Strongest limit", text + _where(table, best)))
+        found.append(("Strongest limit", text + _where(table, best, _by(inputs))))
     ts = floats(table, "ts") if "ts" in table.colnames else np.array([np.nan])
     if np.isfinite(ts).any():
         best = np.nanargmax(ts)
@@ -285,6 +343,10 @@ def _headlines(inputs):
             text += _where(table, best, f"; local {z:.1f} σ")
         found.append(("Largest TS", text))
     return found
+
+
+def _by(inputs):
+    return "" if inputs.main_method == PROFILE else f"; {method_name(inputs.main_method)}"
 
 
 def _where(table, row, more=""):
@@ -308,7 +370,8 @@ def _control_text(inputs):
     return [
         "Simulated data and empty fields of the sky went through the same analysis as the targets. "
         "Where a signal was injected, the limits must not exclude it more often than the "
-        "confidence level allows; where none was, they show what chance alone does."
+        "confidence level allows, if all that is uncertain was drawn anew; where none was, they "
+        "show what chance alone does."
     ]
 
 
@@ -376,7 +439,12 @@ def _is_near(path):
 
 
 def _notes(inputs):
-    return [Section("Notes", notes=[str(note) for note in inputs.notes])] if inputs.notes else []
+    notes = [str(note) for note in _notes_of(inputs)]
+    return [Section("Notes", notes=notes)] if notes else []
+
+
+def _notes_of(inputs):
+    return relevant_notes(inputs.notes, inputs.methods)
 
 
 def _inputs_and_keys(inputs):

@@ -2,12 +2,12 @@
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable, Table
 
 from dmgammapy import __version__
 from dmgammapy.spectra import channel_label
 
 from ._report_content import PlotFile, ReportInputs
+from ._report_controls import blank_fields, controls
 
 __all__ = ["report_inputs"]
 
@@ -46,7 +46,7 @@ def report_inputs(params, outputs, targets):
         targets=[
             {
                 "name": row["label"],
-                "profile": row["profile"] or row["version"],
+                "profile": _profile(row, kind),
                 "instruments": row["instruments"].split(", "),
                 f"log10_{kind}": float(row[f"log10_{kind}"]),
                 "width": row[f"log10_{kind}_err"],
@@ -61,15 +61,16 @@ def report_inputs(params, outputs, targets):
         contributions=_tables(outputs, bases, "stacks/{}/{}_contributions.ecsv"),
         significance=_tables(outputs, bases, "significance/{}/{}.ecsv"),
         simulations=[_scenario(name, s) for name, s in params["scenarios"].items()],
-        controls=_controls(params, outputs, bases),
-        blank_fields=_blank_fields(outputs, bases),
+        controls=controls(params, outputs, bases),
+        blank_fields=blank_fields(outputs, bases),
         bands=None if params["bands"] == "none" else params["bands"],
         figures=[
             PlotFile(path=outputs.paths[name], **_about(about))
             for name, about in params["figures"].items()
             if name in outputs.paths
         ],
-        notes=params["notes"] + _notes(params, outputs, bases),
+        notes=params["notes"] + params["result_notes"],
+        limit_method=params["limit_methods"][0],
         failures=params["failures"],
         links=[(label, name) for name, label in FILES.items() if name != "limits.ecsv"]
         + [(FILES["limits.ecsv"], "limits.ecsv")] * ("limits.ecsv" in outputs.paths),
@@ -89,8 +90,15 @@ def _title(params):
     return f"Dark matter {what}{name}"
 
 
+def _profile(row, kind):
+    """Profile or version of a J-factor; that it is another's must not be overlooked."""
+    text, source = row["profile"] or row["version"], row[f"log10_{kind}_from"]
+    return text if source == "table" else ", ".join(part for part in (text, source) if part)
+
+
 def _about(about):
     known = ("kind", "roster", "jfactor", "channel", "target", "simulation", "instrument", "mass")
+    known += ("facts",)
     return {name: value for name, value in about.items() if name in known}
 
 
@@ -106,7 +114,7 @@ def _tables(outputs, bases, pattern, select=None):
 def _combined(table):
     """Rows of the combination alone."""
     table = table[table["target"] == "combined"]
-    table.remove_columns(["roster", "jfactor", "target"])
+    table.remove_columns(["roster", "jfactor", "target", "method"])
     return table
 
 
@@ -117,75 +125,3 @@ def _scenario(name, section):
         strength = signal["sigmav"] or signal["tau"]
         text = f"{strength}, {signal['mass']}, {channel_label(signal['channel'])}"
     return {"name": name, "injected": text, "n": section["n"], "seed": section["seed"]}
-
-
-def _controls(params, outputs, bases):
-    """How simulations with a signal find it, at its mass and channel."""
-    rows = []
-    for name, section in params["scenarios"].items():
-        signal = section["injected"]
-        if signal is None:
-            continue
-        for base in bases:
-            ensemble = outputs.castro(f"simulations/{name}/{base[0]}/{base[1]}.fits")
-            label = channel_label(signal["channel"])
-            if ensemble is not None and label in ensemble.channels:
-                rows.append(_control(name, base, signal, label, ensemble))
-    return QTable(rows=rows) if rows else None
-
-
-def _control(name, base, signal, label, ensemble):
-    mass = u.Quantity(signal["mass"])
-    masses = ensemble.masses
-    j = int(np.argmin(np.abs(np.log(masses / mass))))
-    i = ensemble.channels.index(label)
-    limit = ensemble.strength_ul.quantity[:, i, j, 0, 0]
-    best = ensemble.strength.quantity[:, i, j, 0, 0]
-    truth = u.Quantity(signal["sigmav"] or signal["tau"])
-    if signal["sigmav"] is None:
-        truth = (1 / truth).to("s-1")
-    return {
-        "simulation": name,
-        "roster": base[0],
-        "jfactor": base[1],
-        "channel": label,
-        "mass": masses[j].to("GeV"),
-        "n": len(limit),
-        "injected": truth.to(limit.unit),
-        "median_best": np.nanmedian(best),
-        "median_ul": np.nanmedian(limit),
-        "coverage": float(np.mean(limit >= truth)),
-        "median_ts": float(np.nanmedian(ensemble["ts"].data[:, i, j])),
-    }
-
-
-def _blank_fields(outputs, bases):
-    rows = []
-    for base in bases:
-        ensemble = outputs.castro(f"blank/{base[0]}/{base[1]}.fits")
-        if ensemble is None:
-            continue
-        ts = ensemble["ts"].data[..., 0, 0]
-        for i, channel in enumerate(ensemble.channels):
-            largest = np.nanmax(np.nan_to_num(ts[:, i]), axis=1)
-            rows.append(
-                {
-                    "roster": base[0],
-                    "jfactor": base[1],
-                    "channel": channel,
-                    "n": len(largest),
-                    "median_largest_ts": float(np.median(largest)),
-                    "largest_ts": float(largest.max()),
-                }
-            )
-    return Table(rows=rows) if rows else None
-
-
-def _notes(params, outputs, bases):
-    """Notes of the stacks, each once."""
-    notes = {}
-    for base in bases:
-        stack = outputs.castro(f"stacks/{base[0]}/{base[1]}.fits")
-        for note in stack.meta.notes if stack is not None else ():
-            notes.setdefault(note, None)
-    return list(notes)

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import astropy.units as u
 import numpy as np
-from astropy.table import Table, vstack
+from astropy.table import QTable, Table, vstack
 
 from dmgammapy.estimators import LimitStatus
 
+from ._limit_methods import PROFILE, method_name
 from ._report_captions import column_of
 from ._report_tables import Column, ReportTable, format_value
 
@@ -93,7 +95,13 @@ def limit_tables(inputs):
     table = _join(inputs, inputs.limits)
     if {"target"} <= set(table.colnames) and len(set(table["target"])) < 2:
         table.remove_column("target")
-    tables.append(_as_report_table(table, "All limits"))
+    note = ""
+    if "method" in table.colnames and len(set(table["method"])) < 2:
+        table.remove_column("method")
+    if inputs.methods != [PROFILE]:
+        main = method_name(inputs.main_method)
+        note = f"Limits and statuses without a method in their name are by {main}."
+    tables.append(_as_report_table(table, "All limits", note))
     return [table for table in tables if table is not None]
 
 
@@ -125,7 +133,8 @@ def _overview(inputs):
     }[name]
     about = f"{inputs.factor} {jfactor}"
     about = f"roster {roster}, {about}" if len(inputs.rosters) > 1 else about
-    notes = [f"{what} at {100 * inputs.cl:g} % confidence; {about}."]
+    by = f" by {method_name(inputs.main_method)}" if inputs.methods != [PROFILE] else ""
+    notes = [f"{what} at {100 * inputs.cl:g} % confidence{by}; {about}."]
     if len(shown) < len(masses):
         notes.append(f"{len(shown)} of {len(masses)} masses; all are in the next table.")
     notes += [f"{s.replace('_', ' ').capitalize()}: {', '.join(w)}." for s, w in marks.items()]
@@ -210,6 +219,32 @@ def significance_tables(inputs):
     return [_as_report_table(_join(inputs, inputs.significance), "Global significance", note)]
 
 
+def as_lifetimes(table):
+    """A table of controls with the rates that limits are compared with as lifetimes.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        With ``injected`` and ``median_ul`` in 1/s; other units are left alone.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        A copy, with ``injected`` in s, and ``median_tau_ll`` in place of ``median_ul``. Best fits
+        stay rates: they may be zero.
+    """
+    table = QTable(table, copy=True)
+    for name, new in (("injected", "injected"), ("median_ul", "median_tau_ll")):
+        if name not in table.colnames or table[name].unit is None:
+            continue
+        if not u.Unit(table[name].unit).is_equivalent("s-1"):
+            continue
+        with np.errstate(divide="ignore"):
+            table[name] = (1 / u.Quantity(table[name])).to("s")
+        table.rename_column(name, new)
+    return table
+
+
 def control_tables(inputs):
     tables = []
     if inputs.simulations:
@@ -229,6 +264,7 @@ def control_tables(inputs):
         (inputs.blank_fields, "Limits of blank fields"),
     ):
         if table is not None and len(table):
+            table = as_lifetimes(table) if inputs.process == "decay" else table
             more = note if "coverage" in table.colnames else ""
             tables.append(_as_report_table(table, title, more))
     return tables

@@ -37,7 +37,7 @@ def report(params, files, parents, folder):
     outputs = Outputs(parents)
     targets = table_of_targets(params)
     targets.write(folder / "targets.ecsv", format="ascii.ecsv")
-    text = write_summary(params, outputs, targets)
+    text = write_summary(params, outputs, targets, _notes_of_results(params))
     (folder / "summary.txt").write_text(text, encoding="utf-8")
     if params["report"]:
         from ._report_content import build_report
@@ -45,6 +45,12 @@ def report(params, files, parents, folder):
         from .report import write_report
 
         write_report(build_report(report_inputs(params, outputs, targets)), folder / "report.html")
+
+
+def _notes_of_results(params):
+    """Notes of stacks, simulations and so on that are not those of the likelihoods in them."""
+    known = {note for info in params["info"].values() for note in info.get("notes", ())}
+    return [note for note in params["result_notes"] if note not in known]
 
 
 def table_of_targets(params):
@@ -66,6 +72,7 @@ def table_of_targets(params):
                 "version": target.get("version") or "",
                 f"log10_{kind}": float(target[f"log10_{kind}"]),
                 f"log10_{kind}_err": _width(target.get(f"log10_{kind}_err")),
+                f"log10_{kind}_from": params["factor_sources"][first["label"]],
                 "instruments": ", ".join(instrument_of(m, params) for m in made),
                 "files": ", ".join(member["shown"] for member in members),
                 "ts_max": np.nan if peak is None else peak,
@@ -74,7 +81,7 @@ def table_of_targets(params):
             }
         )
     names = ["name", "label", "profile", "version", f"log10_{kind}", f"log10_{kind}_err"]
-    names += ["instruments", "files", "ts_max", "used", "reason"]
+    names += [f"log10_{kind}_from", "instruments", "files", "ts_max", "used", "reason"]
     empty = dict.fromkeys(names, "") | {f"log10_{kind}": np.nan, "ts_max": np.nan, "used": False}
     for name, reason in params["skipped"].items():
         rows.append(empty | {"name": name, "label": name, "reason": reason})

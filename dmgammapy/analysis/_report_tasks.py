@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ._members import shown_path
+from ._overrides import factor_source
 from ._tasks import Task
 from .store import hash_file
 
@@ -28,8 +29,7 @@ def report_task(plan, runner):
     ]
     source = config.path
     params = {
-        "config": config.model_dump(mode="json", exclude_unset=True),
-        "config_text": None if source is None else source.read_text(encoding="utf-8"),
+        "config_text": config.text if config.is_as_written else None,
         "config_name": None if source is None else source.name,
         "process": config.process,
         "cl": config.limits.cl,
@@ -49,6 +49,14 @@ def report_task(plan, runner):
             name: section.model_dump(mode="json") for name, section in config.scenarios.items()
         },
         "bands": config.expected_bands.method,
+        "limit_methods": config.limits.methods,
+        "extra_widths": bool(config.jfactor.extra_widths),
+        "factor_sources": {
+            label: factor_source(
+                config, member.target, member.profile, member.target.key in members.of_shape
+            )
+            for label, member in members.all.items()
+        },
         "failures": [
             {
                 "task": failure.task,
@@ -69,9 +77,14 @@ def report_task(plan, runner):
         for id in made
         if plan.tasks[id].step in ("castro", "target")
     }
+    params["result_notes"] = _notes_of_results(plan, runner.store, made)
     if config.report:
+        there = set(made)
         drawn = [task for task in plan.tasks.values() if "about" in task.params]
-        params["figures"] = {task.outputs[0]: task.params["about"] for task in drawn}
+        params["figures"] = {
+            task.outputs[0]: task.params["about"] | _info(runner.store, task.id, there)
+            for task in drawn
+        }
         paths = {path for task in plan.tasks.values() for path in task.files.values()}
         params["inputs"] = [
             [Path(path).stem, shown_path(config, Path(path)), hash_file(path)]
@@ -87,3 +100,22 @@ def report_task(plan, runner):
         parents=tuple(made),
         outputs=tuple(outputs),
     )
+
+
+def _info(store, id, made):
+    """What a figure says that it shows."""
+    info = (store.record(id) or {}).get("info", {}) if id in made else {}
+    return {"facts": info["facts"]} if "facts" in info else {}
+
+
+def _notes_of_results(plan, store, made):
+    """Notes of stacks, simulations, expected limits and blank fields, each once."""
+    notes = {}
+    for id in made:
+        step = plan.tasks[id].step
+        # all parts of a simulation say the same
+        first = step == "simulate" and id.endswith("/0000")
+        if first or step in ("stack", "bands") or id.startswith("blank/stack/"):
+            for note in (store.record(id) or {}).get("info", {}).get("notes", ()):
+                notes.setdefault(f"blank fields: {note}" if step == "blank" else note)
+    return list(notes)

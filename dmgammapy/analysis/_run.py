@@ -1,6 +1,9 @@
 """Run the tasks of a plan: what holds is kept, what failed does not stop the others."""
 
+import glob
 import logging
+import re
+import shlex
 import traceback
 from dataclasses import dataclass, field
 
@@ -15,6 +18,16 @@ __all__ = ["AnalysisError", "Failure", "Runner", "explain_states"]
 log = logging.getLogger(__name__)
 
 BLOCKED = "blocked"
+# remedies in Python, and the keys of a configuration that do the same
+IN_YAML = (
+    (
+        r"Give it, background=\.\.\., or take undetermined='power_law'",
+        "Give the counts that are expected (simulations: {defaults: {expectations: truth.ecsv}}), "
+        "or let a power law guess (undetermined: power_law, least_counts: 5)",
+    ),
+    (r"Pass format= to see", "Give datasets: {format: ...} to see"),
+    ("use method='direct'", "use background: {method: direct}"),
+)
 MOST_SHOWN = 8  # failures in a message
 
 
@@ -47,12 +60,15 @@ class Failure:
     def __str__(self):
         lines = [f"{self.task}: {self.error}"]
         if self.inputs:
-            lines.append("  input: " + ", ".join(dict.fromkeys(self.inputs.values())))
+            paths = list(dict.fromkeys(self.inputs.values()))
+            more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+            lines.append("  input: " + ", ".join(paths[:3]) + more)
         lines.append(f"  traceback: {self.traceback_file}")
         lines.append(f"  repeat it: {self.command}")
         if self.blocked:
             shown = ", ".join(self.blocked[:3]) + (" ..." if len(self.blocked) > 3 else "")
-            lines.append(f"  not run without it: {len(self.blocked)} tasks ({shown})")
+            n = f"{len(self.blocked)} task" + ("s" if len(self.blocked) > 1 else "")
+            lines.append(f"  not run without it: {n} ({shown})")
         return "\n".join(lines)
 
 
@@ -67,15 +83,32 @@ class AnalysisError(RuntimeError):
     def __init__(self, failures):
         self.failures = list(failures)
         n = len(self.failures)
-        text = f"{n} task{'s' if n > 1 else ''} failed; all that do not depend on "
-        text += f"{'them' if n > 1 else 'it'} {'are' if n > 1 else 'is'} done.\n"
-        shown = [str(failure) for failure in self.failures[:MOST_SHOWN]]
-        if n > MOST_SHOWN:
-            shown.append(f"... and {n - MOST_SHOWN} more, all in summary.txt")
+        text = f"{n} tasks failed; all that do not depend on them are done.\n"
+        if n == 1:
+            text = "One task failed; all that do not depend on it are done.\n"
+        groups = {}
+        for failure in self.failures:
+            groups.setdefault(failure.error, []).append(failure)
+        shown = [_describe(group) for group in list(groups.values())[:MOST_SHOWN]]
+        if len(groups) > MOST_SHOWN:
+            shown.append(f"... and {len(groups) - MOST_SHOWN} other errors, all in summary.txt")
         super().__init__(text + "\n".join(shown))
 
     def __reduce__(self):
         return AnalysisError, (self.failures,)
+
+
+def _describe(group):
+    """Failures with the same error, told once."""
+    first = group[0]
+    if len(group) == 1:
+        return str(first)
+    blocked = list(dict.fromkeys(id for failure in group for id in failure.blocked))
+    alike = Failure(
+        first.task, first.error, {}, first.traceback_file, first.command, blocked
+    )  # fmt: skip
+    names = ", ".join(failure.task for failure in group[1:4]) + (" ..." if len(group) > 4 else "")
+    return f"{alike}\n  and so {len(group) - 1} more: {names}"
 
 
 class Runner:
@@ -108,6 +141,19 @@ class Runner:
                 if self.look(task) not in ("done", BLOCKED):
                     calls.append(task)
             self._run_level(calls, show_progress)
+        self._list_blocked()
+
+    def look_at_all(self, wanted=None):
+        """Look at tasks without doing any; fills ``states`` and, from before, ``failures``."""
+        for level in parents_first(self.tasks, wanted):
+            for task in level:
+                if self.look(task) == "failed" and task.id not in self.failures:
+                    record = self.store.failures().get(task.id, {})
+                    error = record.get("error", "")
+                    self._remember(task, error, str(self.store.failure_file(task.id)))
+        self._list_blocked()
+
+    def _list_blocked(self):
         for id, state in self.states.items():
             if state == BLOCKED:
                 for cause in self._causes(id):
@@ -121,12 +167,13 @@ class Runner:
 
     def look(self, task):
         """State of a task whose parents have been looked at: see `ResultsStore.state`."""
-        available = [p for p in task.parents if self.states[p] == "done"]
-        lost = [p for p in task.parents if self.states[p] in ("failed", BLOCKED)]
-        todo = [p for p in task.parents if p not in available and p not in lost]
-        vital = not task.tolerant or not (available or todo) or set(lost) & set(task.needs)
+        states = {parent: self.states[parent] for parent in task.parents}
+        lost = {parent for parent, state in states.items() if state in ("failed", BLOCKED)}
+        todo = [p for p, state in states.items() if state != "done" and p not in lost]
+        vital = not task.tolerant or len(lost) == len(states) or not lost.isdisjoint(task.needs)
         if lost and vital:
-            state, reason = BLOCKED, f"needs {lost[0]}, which failed"
+            first = next(parent for parent in states if parent in lost)
+            state, reason = BLOCKED, f"needs {first}, which failed"
         else:
             try:
                 # of what is still to be done the key is known: it depends on inputs alone
@@ -147,9 +194,14 @@ class Runner:
         if self.executor is not None:
             path = str(self.store.fail(task, self.keys[task.id], outcome))
         self.states[task.id] = "failed"
-        self.failures[task.id] = Failure(
-            task.id, outcome.error, dict(task.files), path, f"{self.command} --task {task.id}"
-        )
+        self._remember(task, outcome.error, path)
+
+    def _remember(self, task, error, traceback_file):
+        for pattern, words in IN_YAML:
+            error = re.sub(pattern, words, error or "")
+        command = f"{self.command} --task {shlex.quote(glob.escape(task.id))}"
+        inputs = dict(task.files)
+        self.failures[task.id] = Failure(task.id, error, inputs, traceback_file, command)
 
     def _causes(self, id):
         """Failed tasks because of which a task is blocked."""
@@ -162,9 +214,8 @@ class Runner:
         return dict.fromkeys(causes)
 
     def _run_level(self, tasks, show_progress):
-        tasks = [
-            task for task in tasks if self.states[task.id] != "failed" or not self._failed(task)
-        ]
+        # what failed in this run is not tried twice; what failed earlier is tried again
+        tasks = [task for task in tasks if task.id not in self.failures]
         if not tasks:
             return
         calls, ready = [], []
@@ -188,6 +239,7 @@ class Runner:
     def _finish(self, task, folder, outcome):
         if outcome.ok:
             try:
+                self.store.check_inputs(task, self.keys[task.id])
                 self.store.commit(task, self.keys[task.id], folder, outcome=outcome)
             except (OSError, ValueError) as error:
                 outcome = failed_outcome(error)

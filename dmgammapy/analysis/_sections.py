@@ -19,6 +19,10 @@ __all__ = [
     "MassesConfig",
     "ProfileConfig",
     "TargetsConfig",
+    "add_formats",
+    "check_format",
+    "check_pattern",
+    "dataset_formats",
 ]
 
 MAX_MASSES = 10_000
@@ -97,8 +101,21 @@ class ProfileConfig(Section):
         return choice(value, SPATIAL)
 
 
-def _add_formats(schema):
+def add_formats(schema):
+    """Name the formats in a JSON schema."""
     schema["anyOf"] = [{"enum": list(dataset_formats())}, {"type": "null"}]
+
+
+def check_format(value):
+    """Check the name of a file format; None is that which the file shows."""
+    if value is None:
+        return value
+    formats = dataset_formats()
+    if value not in formats:
+        hint = nearest(value, formats)
+        suggestion = f"; did you mean {hint!r}?" if hint else ""
+        raise fail(f"must be one of {', '.join(formats)}, got {value!r}{suggestion}")
+    return value
 
 
 class DatasetsConfig(Section):
@@ -116,7 +133,7 @@ class DatasetsConfig(Section):
         None,
         description="File format: of bin-by-bin likelihoods, of likelihood tables of sigmav, or "
         "'gammapy' for counts. Default is to recognise it.",
-        json_schema_extra=_add_formats,
+        json_schema_extra=add_formats,
     )
     instrument: str | None = Field(
         None, description="Name of the instrument. Default is its key, or what the files say."
@@ -135,17 +152,7 @@ class DatasetsConfig(Section):
 
     _as_list = field_validator("targets", mode="before")(as_list)
 
-    @field_validator("format")
-    @classmethod
-    def _is_known(cls, value):
-        if value is None:
-            return value
-        formats = dataset_formats()
-        if value not in formats:
-            hint = nearest(value, formats)
-            suggestion = f"; did you mean {hint!r}?" if hint else ""
-            raise fail(f"must be one of {', '.join(formats)}, got {value!r}{suggestion}")
-        return value
+    _is_known = field_validator("format")(check_format)
 
     @model_validator(mode="after")
     def _placeholders(self):
@@ -257,7 +264,10 @@ class JFactorConfig(Section):
             ]
         },
     )
-    targets: dict[str, JFactorOverride] = Field({}, description="Values by target name.")
+    targets: dict[str, JFactorOverride] = Field(
+        {},
+        description="Values by target: 'draco', or 'draco:name' of one version or profile alone.",
+    )
     extra_widths: dict[str, Any] = Field(
         {},
         description="Independent widths [dex] of instruments, {instrument: width} or {target: "

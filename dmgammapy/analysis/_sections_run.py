@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from ._explain import validate_entries
 from ._fields import (
@@ -18,7 +19,7 @@ from ._fields import (
     choice,
     fail,
 )
-from ._sections import check_pattern
+from ._sections import add_formats, check_format, check_pattern
 
 __all__ = [
     "BandsConfig",
@@ -108,12 +109,17 @@ class BlankFieldsConfig(Section):
 
     shorthand = ({"type": "string"},)
 
-    path: str | None = Field(
+    path: str | dict[Name, str] | None = Field(
         None,
-        description="Likelihoods at such positions, with {target}, {profile}, {version} and "
-        "{field} for 0000, 0001 ... Default is to move the source in counts.",
+        description="Likelihoods at such positions, with {target}, {profile}, {version}, "
+        "{instrument} and {field} for 0000, 0001 ...; or by instrument. Default is to move the "
+        "source in counts.",
     )
-    format: str | None = Field(None, description="File format. Default is to recognise it.")
+    format: str | None = Field(
+        None,
+        description="File format. Default is that of the datasets.",
+        json_schema_extra=add_formats,
+    )
     n: int | None = Field(
         None, ge=1, description="Fields of each target. Default is all files; 20 for counts."
     )
@@ -131,12 +137,22 @@ class BlankFieldsConfig(Section):
     @field_validator("path")
     @classmethod
     def _has_fields(cls, value):
-        if value is None:
-            return value
-        check_pattern(value, ("target", "profile", "version", "field"))
-        if "{field}" not in value:
-            raise fail(f"the path must hold {{field}} where 0000, 0001 ... goes, got {value!r}")
+        known = ("target", "profile", "version", "instrument", "field")
+        for name, path in value.items() if isinstance(value, dict) else [(None, value)]:
+            if path is None:
+                continue
+            sub = () if name is None else (name,)
+            try:
+                check_pattern(path, known)
+            except PydanticCustomError as error:
+                raise fail(error.context["text"], *sub) from None
+            if "{field}" not in path:
+                raise fail(
+                    f"the path must hold {{field}} where 0000, 0001 ... goes, got {path!r}", *sub
+                )
         return value
+
+    _is_known = field_validator("format")(check_format)
 
     @field_validator("offset_min", "offset_max", "separation")
     @classmethod

@@ -6,6 +6,8 @@ import numpy as np
 from dmgammapy import __version__
 from dmgammapy.estimators import LimitStatus
 
+from ._limit_methods import PROFILE, limit_method, method_name, relevant_notes
+
 __all__ = ["write_summary"]
 
 MAX_ROWS = 12
@@ -26,8 +28,11 @@ LEGEND = {
 }
 
 
-def write_summary(params, outputs, targets):
+def write_summary(params, outputs, targets, notes=()):
     """Text of the summary.
+
+    Limits are those of ``limits/<roster>/<J treatment>.fits``, by the main method; where that file
+    isn't there, those of the stack.
 
     Parameters
     ----------
@@ -36,21 +41,28 @@ def write_summary(params, outputs, targets):
     outputs : `~dmgammapy.analysis._report_steps.Outputs`
     targets : `~astropy.table.Table`
         See `~dmgammapy.analysis._report_steps.table_of_targets`.
+    notes : list of str
+        Of stacks, simulations, bands and blank fields.
 
     Returns
     -------
     text : str
     """
-    parts = [_head(params, targets)]
+    parts, found = [_head(params, targets)], []
     for roster in params["rosters"]:
         for method in params["jfactors"]:
-            stack = outputs.castro(f"stacks/{roster}/{method}.fits")
-            parts.append(_limits(params, roster, method, stack))
+            combined = outputs.castro(f"limits/{roster}/{method}.fits")
+            if combined is None:
+                combined = outputs.castro(f"stacks/{roster}/{method}.fits")
+            found.append(combined)
+            parts.append(_limits(params, roster, method, combined))
+    methods = {limit_method(combined) for combined in found if combined is not None}
+    methods |= set(params.get("limit_methods", ()))
     parts += [
         _used(params, targets),
         _skipped(targets),
         _unused(params),
-        _notes(params),
+        _notes(params, relevant_notes(notes, methods)),
         _failures(params),
         _tail(params),
     ]
@@ -103,7 +115,9 @@ def _limits(params, roster, method, combined):
     n_mass = len(combined.masses)
     shown = np.unique(np.round(np.linspace(0, n_mass - 1, min(n_mass, MAX_ROWS))).astype(int))
     width = [max(11, len(c) + 1) for c in combined.channels]
-    lines = [f"{name} {combined.meta.cl * 100:g} % {what}"]
+    by = limit_method(combined)
+    by = "" if by == PROFILE else f", by {method_name(by)}"
+    lines = [f"{name} {combined.meta.cl * 100:g} % {what}{by}"]
     lines.append(
         f"  {'mass':>10}  "
         + "".join(f"{c:>{w}}" for c, w in zip(combined.channels, width, strict=True)).rstrip()
@@ -184,15 +198,15 @@ def _unused(params):
     return "\n".join(lines)
 
 
-def _notes(params):
-    """Notes of the plan and of the conversions; equal ones of several targets only once."""
+def _notes(params, more=()):
+    """Notes of the plan, the conversions and results; equal ones of several targets only once."""
     groups = {}
     members = [member for found in params["members"] for member in found]
     for member in members:
         for note in params["info"].get(member["task"], {}).get("notes", ()):
             name, _, text = note.partition(": ")
             groups.setdefault(text or name, []).append(name)
-    lines = [f"  {note}" for note in params["notes"]]
+    lines = [f"  {note}" for note in dict.fromkeys([*params["notes"], *more])]
     for text, names in groups.items():
         who = "all targets" if len(names) == len(members) else ", ".join(dict.fromkeys(names))
         lines.append(f"  {who}: {text}")

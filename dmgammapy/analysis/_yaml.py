@@ -23,6 +23,10 @@ class YAMLSource:
     ----------
     data : dict
         The content.
+    text : str
+        As it was when it was read.
+    file : `~pathlib.Path`
+        Absolute.
 
     Raises
     ------
@@ -32,8 +36,9 @@ class YAMLSource:
 
     def __init__(self, path):
         self.path = Path(path)
+        self.file = self.path.absolute()  # also if the current folder changes
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ConfigError(f"{self.path}: no such configuration file.") from None
         except (OSError, UnicodeDecodeError) as error:

@@ -315,8 +315,21 @@ class AnalysisConfig(Section):
 
     @property
     def path(self):
-        """The YAML file, or None."""
-        return None if self._source is None else self._source.path
+        """The YAML file (absolute), or None."""
+        return None if self._source is None else self._source.file
+
+    @property
+    def text(self):
+        """Text of the YAML file as it was read, or None."""
+        return None if self._source is None else self._source.text
+
+    @property
+    def is_as_written(self):
+        """Whether the configuration says what its file did, and was not changed in Python."""
+        if self._source is None:
+            return False
+        written = type(self).model_validate(self._source.data)
+        return written.model_dump(mode="json") == self.model_dump(mode="json")
 
     @property
     def folder(self):

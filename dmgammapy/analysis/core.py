@@ -3,10 +3,8 @@
 import json
 import logging
 import os
-import re
 import shlex
 import time
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -17,20 +15,22 @@ from dmgammapy.estimators import StackedDMLikelihood
 
 from ._data import stack_options
 from ._lookup import Results
-from ._plan import Plan, parents_first
+from ._manifest import identity_of, input_files, manifest_info, now, take_fingerprint
+from ._plan import Plan
 from ._report_tasks import report_task
 from ._run import AnalysisError, Runner
-from ._tasks import STEPS, digest
+from ._tasks import STEPS
 from ._yaml import nearest
 from .config import AnalysisConfig
 from .execution import Executor
-from .store import ResultsStore, hash_file, make_fingerprint
+from .store import ResultsStore
 
 __all__ = ["DMAnalysis"]
 
 log = logging.getLogger(__name__)
 
 DEFAULT_OUTPUT = "results"
+REPORT = "report"
 STATES = ("done", "running", "failed", "stale", "missing")
 
 
@@ -138,24 +138,26 @@ class DMAnalysis:
 
     def _wanted(self, steps, tasks):
         """Ids of the tasks that are asked for, or None for all."""
-        if steps is None and tasks is None:
-            return None
+        steps = [steps] if isinstance(steps, str) else list(steps or ())
+        patterns = [tasks] if isinstance(tasks, str) else list(tasks or ())
         known = self.pipeline.tasks
         found = []
-        for step in [steps] if isinstance(steps, str) else steps or ():
+        for step in steps:
             if step not in STEPS:
                 hint = nearest(step, STEPS)
                 suggestion = f" Did you mean {hint!r}?" if hint else ""
                 raise ValueError(f"no step {step!r}; steps are {', '.join(STEPS)}.{suggestion}")
             found += [id for id, task in known.items() if task.step == step]
-        for pattern in [tasks] if isinstance(tasks, str) else tasks or ():
+        for pattern in patterns:
             fits = [id for id in known if fnmatchcase(id, pattern)]
-            if not fits and pattern != "report":
+            if not fits and pattern != REPORT:
                 hint = nearest(pattern, known)
                 suggestion = f" Did you mean {hint!r}?" if hint else ""
                 raise ValueError(f"no task {pattern!r}; plan() lists them.{suggestion}")
             found += fits
-        return list(dict.fromkeys(found))
+        # the report is about everything
+        everything = not (steps or patterns) or REPORT in (*steps, *patterns)
+        return None if everything else list(dict.fromkeys(found))
 
     @property
     def _command(self):
@@ -166,9 +168,7 @@ class DMAnalysis:
     def _look(self, wanted=None):
         """`Runner` that has looked at all tasks without doing any."""
         runner = Runner(dict(self.pipeline.tasks), self.store, command=self._command)
-        for level in parents_first(self.pipeline.tasks, wanted):
-            for task in level:
-                runner.look(task)
+        runner.look_at_all(wanted)
         if wanted is None:
             last = report_task(self.pipeline, runner)
             runner.tasks[last.id] = last
@@ -208,7 +208,7 @@ class DMAnalysis:
         """
         self.refresh()
         runner = self._look()
-        running = self.store.running() if self.store.is_locked() else set()
+        running = self.store.running(runner.tasks) if self.store.is_locked() else set()
         rows = []
         for step in STEPS:
             ids = [id for id, task in runner.tasks.items() if task.step == step]
@@ -256,34 +256,66 @@ class DMAnalysis:
         StoreLockedError
             If another process works in the folder.
         """
-        began, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+        began, start = now(), time.perf_counter()
         self.store.check_output(overwrite, self._identity)
         self.refresh()
         # what is wrong in the configuration shall show before anything takes time
-        plan, everything = self.pipeline, steps is None and tasks is None
-        wanted = self._wanted(steps, tasks)
-        execution = self.config.execution
+        plan, wanted = self.pipeline, self._wanted(steps, tasks)
+        self._check_inputs(plan)
+        before = take_fingerprint(plan)
+        runner = Runner(dict(plan.tasks), self.store, None, self._command)
         with self.store.lock(self._identity):
-            with Executor(
-                n_jobs=self.n_jobs,
-                backend=execution.backend,
-                cluster=execution.cluster if execution.backend == "dask" else None,
-                workers=execution.workers,
-                options=execution.options,
-            ) as executor:
-                runner = Runner(dict(plan.tasks), self.store, executor, self._command)
-                runner.run(wanted, show_progress)
-                asked = (*([steps] if isinstance(steps, str) else steps or ()), *(tasks or ()))
-                if everything or "report" in asked:
-                    runner.run_last(report_task(plan, runner))
-            if everything and not runner.failures:
-                self.store.prune(runner.tasks)
-            self.failures, self.computed = list(runner.failures.values()), runner.computed
-            self.seconds = time.perf_counter() - start
-            self._write_manifest(began, everything)
-        if not all(self._is_skipped(failure) for failure in self.failures):
+            finished = False
+            try:
+                with self._executor() as runner.executor:
+                    runner.run(wanted, show_progress)
+                    if wanted is None:
+                        runner.run_last(report_task(plan, runner))
+                finished = wanted is None
+            finally:
+                self.failures, self.computed = list(runner.failures.values()), runner.computed
+                self.seconds = time.perf_counter() - start
+                skipped = all(self._is_skipped(failure) for failure in self.failures)
+                if finished:
+                    # what could not be made anew must not pass for a result of this configuration
+                    self.store.prune(
+                        [id for id, state in runner.states.items() if state == "done"],
+                        keep_errors=[failure.task for failure in self.failures],
+                    )
+                complete = finished and not self.failures
+                # a run without any limit shall say so each time
+                looked = before if self._has_limits(runner) else None
+                info = manifest_info(plan, began, self.seconds, complete, looked)
+                self.store.write_manifest(info)
+        if not skipped:
             raise AnalysisError(self.failures)
         return self._combined_or_none()
+
+    def _has_limits(self, runner):
+        """Whether any stack has a limit at any mass and channel."""
+        stacks = [id for id, task in self.pipeline.tasks.items() if task.step == "stack"]
+        records = [self.store.record(id) for id in stacks if runner.states.get(id) == "done"]
+        return any(record["info"].get("limit_found") for record in records if record)
+
+    def _executor(self):
+        execution = self.config.execution
+        return Executor(
+            n_jobs=self.n_jobs,
+            backend=execution.backend,
+            cluster=execution.cluster if execution.backend == "dask" else None,
+            workers=execution.workers,
+            options=execution.options,
+        )
+
+    def _check_inputs(self, plan):
+        """Refuse to write results over the files they are made of."""
+        outputs = {str(self.output / name) for t in plan.tasks.values() for name in t.outputs}
+        for path in input_files(plan):
+            if str(Path(path).resolve()) in outputs:
+                raise FileExistsError(
+                    f"{path} is an input, and a result would be written to it: choose another "
+                    "output."
+                )
 
     def _is_skipped(self, failure):
         """Whether a failure only leaves out a target, as ``on_error: skip`` wants it."""
@@ -296,55 +328,19 @@ class DMAnalysis:
     @property
     def _identity(self):
         """What tells this configuration's folder from another's."""
-        if self.config.path is not None:
-            return str(self.config.path.resolve())
-        return f"dict {digest(self._config_dict)}"
-
-    @property
-    def _config_dict(self):
-        return self.config.model_dump(mode="json", exclude_unset=True)
-
-    def _write_manifest(self, began, everything):
-        plan = self.pipeline
-        files = {path for task in plan.tasks.values() for path in task.files.values()}
-        seeds = {name: section.seed for name, section in self.config.scenarios.items()}
-        info = {
-            "config": self._config_dict,
-            "config_file": None if self.config.path is None else str(self.config.path.resolve()),
-            "start": began,
-            "end": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": self.seconds,
-            "seeds": seeds,
-            "inputs": {path: hash_file(path) for path in sorted(files) if Path(path).is_file()},
-            "targets": {
-                label: {name: str(path) for name, path in member.files.items()}
-                for label, member in plan.members.all.items()
-            },
-            "skipped": plan.members.skipped,
-            "complete": everything and not self.failures,
-        }
-        if self.config.path is not None:
-            info["fingerprint"] = self._fingerprint(files)
-        self.store.write_manifest(info)
-
-    def _fingerprint(self, files):
-        config, members = self.config, self.pipeline.members
-        text = config.path.read_text(encoding="utf-8")
-        variables = {a or b for a, b in re.findall(r"\$\{(\w+)\}|\$(\w+)", text)}
-        globs = [pattern.glob for pattern in members.patterns.values()]
-        globs += [str(path / "*") for path in members.folders]
-        probes = {*files, *map(str, members.probed), *map(str, members.read)}
-        probes |= {str(path) for items in self.pipeline.published.values() for path, _ in items}
-        return make_fingerprint(
-            config.path, sorted(probes), sorted(globs), sorted({*variables, "GAMMAPY_DATA"})
-        )
+        return identity_of(self.config, self.output)
 
     # ---- results -----------------------------------------------------------------------------
 
     @cached_property
     def results(self):
         """Results by name, see `Results`: ``analysis.results["stack", roster, "b"]``."""
-        return Results(self.pipeline, self.store)
+        return Results(self.pipeline, self.store, self._state_of)
+
+    def _state_of(self, task):
+        """State of the result of a task, and why."""
+        runner = self._look([task])
+        return runner.states[task], runner.reasons[task]
 
     def _combined_or_none(self):
         try:
@@ -370,13 +366,29 @@ class DMAnalysis:
     @property
     def target_maps(self):
         """Likelihood of each target, J treated in the first way: dict of `CastroMaps`."""
-        return {label: self.results["target", label] for label in self.pipeline.members.all}
+        method = self.config.jfactor.methods[0]
+        tasks = {label: f"target/{method}/{label}" for label in self.pipeline.members.all}
+        lost = self._lost(tasks.values())
+        return {name: self.results["target", name] for name, id in tasks.items() if id not in lost}
+
+    def _lost(self, tasks):
+        """Which of some tasks ``on_error: skip`` goes on without."""
+        if self.config.execution.on_error != "skip":
+            return set()
+        states = self._look(list(tasks)).states
+        return {id for id in tasks if states[id] in ("failed", "blocked")}
 
     @property
     def stack(self):
         """`StackedDMLikelihood` of the first roster, to look into or to change."""
         members = next(iter(self.pipeline.members.rosters.values()))
-        castros = [self.results["castro", m.label, name] for m in members for name in m.files]
+        pairs = [(member, name) for member in members for name in member.files]
+        lost = self._lost([member.task(name) for member, name in pairs])
+        castros = [
+            self.results["castro", member.label, name]
+            for member, name in pairs
+            if member.task(name) not in lost
+        ]
         return StackedDMLikelihood(
             castros, cl=self.config.limits.cl, **stack_options(self.pipeline.jfactors[0])
         )

@@ -1,20 +1,22 @@
 """Figures of an analysis: one pure function each, from containers to a matplotlib figure.
 
 They read and write no files, use no `~matplotlib.pyplot`, and know nothing of configurations. What
-can't be drawn gives a figure that says why. `KINDS` lists the kinds of figures of an analysis.
+can't be drawn gives a figure that says why. `KINDS` lists the kinds of figures of an analysis;
+`figure_facts` tells what a figure shows, for its caption.
 
 Examples
 --------
 >>> from dmgammapy.analysis.figures import FUNCTIONS, KINDS
 >>> title, caption, needs = KINDS["limits"]
 >>> caption.format(about="8 targets", channel="b", cl=95)
-'Upper limits (95 % CL) of 8 targets together and of each, channel b.'
+'Limits (95 % CL) of 8 targets together, and of each if the method is the same, channel b.'
 """
 
 from typing import NamedTuple
 
 from ._figure_castro import castro_map, likelihood_curves, sed_castro, simulated_castro
 from ._figure_controls import best_fits, contributions, control_best_fits, ts
+from ._figure_facts import figure_facts
 from ._figure_limits import (
     control_limits,
     ensemble_limits,
@@ -36,6 +38,7 @@ __all__ = [
     "control_best_fits",
     "control_limits",
     "ensemble_limits",
+    "figure_facts",
     "final_limits",
     "jfactor_treatments",
     "likelihood_curves",
@@ -89,7 +92,8 @@ KINDS = {
     ),
     "target_limits": FigureKind(
         "Limit of a target",
-        "Limits ({cl} % CL) of {about}, channel {channel}, and what is expected without a signal.",
+        "Limits ({cl} % CL) of {about}, channel {channel}, and what is expected without a signal "
+        "where that is known.",
         ("target", "(null)", "(published)"),
     ),
     "stack_castro": FigureKind(
@@ -100,13 +104,14 @@ KINDS = {
     ),
     "limits": FigureKind(
         "Limits",
-        "Upper limits ({cl} % CL) of {about} together and of each, channel {channel}.",
+        "Limits ({cl} % CL) of {about} together, and of each if the method is the same, channel "
+        "{channel}.",
         ("stack", "targets", "(null)", "(published)"),
     ),
     "best_fits": FigureKind(
         "Best fits",
         "Best signal strengths of {about}, channel {channel}, on the range expected without a "
-        "signal; open points: no signal fits best.",
+        "signal where that is known; open points: no signal fits best.",
         ("stack", "(null)"),
     ),
     "control_limits": FigureKind(
@@ -123,8 +128,8 @@ KINDS = {
     ),
     "final_limits": FigureKind(
         "Limits and expectation",
-        "Limits ({cl} % CL) of {about}, channel {channel}, on the range that simulations without a "
-        "signal give.",
+        "Limits ({cl} % CL) of {about}, channel {channel}, on what is expected without a signal "
+        "where that is known.",
         ("stack", "(null)", "(blank)", "(published)"),
     ),
     "likelihood_curves": FigureKind(

@@ -11,6 +11,7 @@ Only the standard library is imported (and filelock, when locking), so that a ru
 to do ends at once.
 """
 
+import errno
 import logging
 import os
 import shutil
@@ -22,7 +23,7 @@ from dmgammapy import __version__
 
 from ._hashes import code_hash, hash_file, make_fingerprint, remake_fingerprint
 from ._locking import MANIFEST, StoreLockedError, now
-from ._reading import ResultsReader
+from ._reading import ResultsReader, staging_name
 from ._records import DamagedResultError, DiskFullError, disk, read_json, write_json
 
 __all__ = [
@@ -84,7 +85,7 @@ class ResultsStore(ResultsReader):
         """
         self._require_lock()
         self._n_staged += 1
-        name = f"{self._n_staged:06d}-{task.id.replace('/', '_')[:80]}"
+        name = f"{self._n_staged:06d}-{staging_name(task.id)}"
         folder = self._staging / name
         with disk(self.path):
             folder.mkdir()
@@ -142,7 +143,7 @@ class ResultsStore(ResultsReader):
             path.parent.mkdir(parents=True, exist_ok=True)
             if known and name not in before and path.exists():
                 self._keep_foreign(task, name, path)
-            os.replace(folder / name, path)
+            _move(folder / name, path)
         dropped = set(before) - set(outputs)
         for name in dropped - (self._all_outputs(except_for=[task.id]) if dropped else set()):
             self._remove(self.path_of(name))
@@ -197,7 +198,7 @@ class ResultsStore(ResultsReader):
         text = f"task {task.id}\n{inputs}\n{outcome.traceback or outcome.error}\n"
         with disk(self.path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._staging / path.name
+            draft = self._staging / "failure.txt"
             draft.write_text(text, encoding="utf-8")
             os.replace(draft, path)
             self._write(self._failed_file(task.id), record)
@@ -226,13 +227,15 @@ class ResultsStore(ResultsReader):
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def prune(self, task_ids):
+    def prune(self, task_ids, keep_errors=()):
         """Remove results of tasks that are no longer in the plan; never a file no record owns.
 
         Parameters
         ----------
         task_ids : iterable of str
-            All tasks of the plan.
+            Tasks whose results are to stay.
+        keep_errors : iterable of str
+            Tasks of which the error is to stay, while results of an earlier run go.
 
         Returns
         -------
@@ -240,7 +243,7 @@ class ResultsStore(ResultsReader):
             Ids of the tasks whose results were removed.
         """
         self._require_lock()
-        plan = set(task_ids)
+        plan, keep_errors = set(task_ids), set(keep_errors)
         written, failed = self._read_all("records"), self._read_all("failed")
         gone = sorted((set(written) | set(failed)) - plan)
         kept = self._all_outputs(except_for=gone)
@@ -248,12 +251,10 @@ class ResultsStore(ResultsReader):
             # outputs first: as long as the record is there, they are known to be ours
             for name in set(written.get(task_id, {"outputs": {}})["outputs"]) - kept:
                 self._remove(self.path_of(name))
-            for path in (
-                self._record_file(task_id),
-                self.failure_file(task_id),
-                self._failed_file(task_id),
-            ):
-                self._remove(path)
+            self._remove(self._record_file(task_id))
+            if task_id not in keep_errors:
+                self._remove(self.failure_file(task_id))
+                self._remove(self._failed_file(task_id))
         return gone
 
     def _remove(self, path):
@@ -351,6 +352,19 @@ class ResultsStore(ResultsReader):
             )
         except (DamagedResultError, OSError, KeyError, TypeError):
             return False
+
+
+def _move(source, path):
+    """Rename, also if the folder is a link to another disk."""
+    try:
+        os.replace(source, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        from dmgammapy.utils import atomic_path
+
+        with atomic_path(path, overwrite=True) as beside:
+            shutil.copyfile(source, beside)
 
 
 def _staged_outputs(task, folder):

@@ -7,11 +7,72 @@ from scipy.special import ndtri
 from . import limits, statistics
 from .limits import LimitStatus
 
-__all__ = ["BAND_QUANTILES", "CastroEnsemble"]
+__all__ = ["BAND_QUANTILES", "FEW", "CastroEnsemble", "band_pairs", "content_of_few"]
 
 BAND_QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
+FEW = 100  # realisations, below which a band of 95 % holds less than 94 % of further ones
 ASIMOV_TS = 1e-3
 ENSEMBLE_QUANTITIES = ("norm", "norm_ul", "ts")
+TAIL_RTOL = 0.05  # by which the two tails of a band may differ: rounded quantiles
+
+
+def band_pairs(q):
+    """Which quantiles are the two ends of a central band, and what it holds.
+
+    Parameters
+    ----------
+    q : array
+        Quantiles in ascending order.
+
+    Returns
+    -------
+    pairs : dict of tuple
+        Places of the lower and the upper end by the fraction that lies between them, the widest
+        band first. A quantile without a counterpart on the other side of 0.5 is in none.
+
+    Examples
+    --------
+    >>> from dmgammapy.estimators.castro_ensemble import band_pairs
+    >>> band_pairs([0.0228, 0.1587, 0.5, 0.8413, 0.9772])
+    {0.9544: (0, 4), 0.6826: (1, 3)}
+    """
+    q = np.asarray(q, dtype=float)
+    pairs = {}
+    for low in np.flatnonzero((q > 0) & (q < 0.5)):
+        off = np.abs(1 - q - q[low])
+        off[: low + 1] = np.inf
+        high = int(np.argmin(off))
+        if off[high] <= TAIL_RTOL * q[low]:
+            pairs[round(float(q[high] - q[low]), 6)] = (int(low), high)
+    return pairs
+
+
+def content_of_few(low, high, n):
+    """What a band between quantiles of a few realisations holds of further ones, on average.
+
+    The k-th of n values has on average the fraction k / (n + 1) of all below it, whatever their
+    distribution (David & Nagaraja 2003, Order Statistics, section 2.5), and the quantile q is the
+    value of the rank q n + 1/2, which can't lie beyond the first and the last.
+
+    Parameters
+    ----------
+    low, high : float
+        Quantiles at its ends.
+    n : int
+        Number of realisations.
+
+    Returns
+    -------
+    content : float
+
+    Examples
+    --------
+    >>> from dmgammapy.estimators.castro_ensemble import content_of_few
+    >>> round(content_of_few(0.025, 0.975, 20), 3)
+    0.905
+    """
+    first, last = (min(max(q * n + 0.5, 1), n) for q in (low, high))
+    return (last - first) / (n + 1)
 
 
 def _places(q, n):

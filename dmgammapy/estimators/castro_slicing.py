@@ -73,8 +73,10 @@ class CastroSlicing:
                 for v in values:
                     i = int(np.argmin(np.abs(centers - v)))
                     if not np.isclose(centers[i], v, rtol=1e-6, atol=0):
+                        nearest = f"{centers[i]:.7g} {axis.unit}"
                         raise ValueError(
-                            f"{name} {v:g} {axis.unit} is not a node; nodes are {axis.center}."
+                            f"{name} {v:g} {axis.unit} is not a node; the nearest is {nearest}, of "
+                            f"{len(centers)} from {centers[0]:g} to {centers[-1]:g} {axis.unit}."
                         )
                     index[name].append(i)
         return self.slice_by_idx(index)

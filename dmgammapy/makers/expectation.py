@@ -190,6 +190,38 @@ class SEDExpectation:
             b = np.where(lost, s * smooth, b)
         return cls(b, s)
 
+    @staticmethod
+    def undetermined_bins(dataset, least_counts=LEAST_COUNTS):
+        """Bins whose scan does not know the expected background.
+
+        `from_dataset` has no number for them, or guesses it by a power law.
+
+        Parameters
+        ----------
+        dataset : `~dmgammapy.datasets.SEDLikelihoodDataset`
+        least_counts : float
+            Bins with fewer (fitted) counts don't know it. Default is 0.5.
+
+        Returns
+        -------
+        undetermined : bool array, shape (n_bins,)
+            False for bins that are masked.
+
+        Examples
+        --------
+        >>> from dmgammapy.analysis.example import simulate_sed
+        >>> import numpy as np
+        >>> from dmgammapy.makers import SEDExpectation
+        >>> from dmgammapy.targets import Targets
+        >>> draco = Targets.read_roster("ackermann2015_dsphs")["draco"]
+        >>> dataset, truth = simulate_sed(draco, np.random.default_rng(1))
+        >>> bool((SEDExpectation.undetermined_bins(dataset) == (truth["counts"] == 0)).all())
+        True
+        """
+        b, _, counts, _ = _fit_scans(_Content(dataset.norm_scan), _Content(dataset.stat_scan))
+        used = np.ones(len(b), dtype=bool) if dataset.mask is None else dataset.mask
+        return used & (~np.isfinite(b) | (counts < least_counts))
+
     @property
     def n_bins(self):
         """Number of energy bins."""

@@ -24,12 +24,19 @@ SEVERAL = ("prologue", "directives")  # options of a job that may come several t
 WHOLE = ("cores", "processes")
 SCHEDULERS = ("slurm", "htcondor", "lsf")
 
+def _not_zero(context, parameter, value):
+    if value == 0:
+        raise click.BadParameter("must be a positive number of workers, or -1, got 0.")
+    return value
+
+
 folder_option = click.option(
     "-o", "--output", metavar="DIR", help="Folder of the results. Default is as CONFIG says."
 )
 jobs_option = click.option(
-    "--n-jobs", type=int, metavar="N", help="Tasks at the same time; -1 uses all cores."
-)
+    "--n-jobs", type=int, metavar="N", callback=_not_zero,
+    help="Tasks at the same time; -1 uses all cores.",
+)  # fmt: skip
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors."
 )
@@ -42,7 +49,7 @@ def _read(config, output=None, n_jobs=None):
 
 
 def _current_summary(config, output):
-    """Summary of results that are all current, or None; only light modules are imported."""
+    """Summary of results that are all current, or None, and warnings; with light modules only."""
     from dmgammapy.analysis._current import current_summary
 
     return current_summary(config, output)
@@ -58,7 +65,7 @@ def _current_summary(config, output):
 )  # fmt: skip
 @click.option(
     "--task", "tasks", multiple=True, metavar="PATTERN",
-    help="Do only these tasks and what they need, like 'castro/*/draco'. Repeatable.",
+    help="Do only these tasks and what they need, like 'castro/*draco'. Repeatable.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List the tasks, with what would be done and why.")
 @click.option(
@@ -78,11 +85,13 @@ def run(config, output, n_jobs, steps, tasks, dry_run, overwrite, log_level, qui
       dmgammapy run config.yaml --output results/first
       dmgammapy run config.yaml --n-jobs -1
       dmgammapy run config.yaml --dry-run
-      dmgammapy run config.yaml --task 'castro/*/draco'
+      dmgammapy run config.yaml --task 'castro/*draco'
     """
     everything = not (steps or tasks or dry_run or overwrite)
-    summary = _current_summary(config, output) if everything else None
+    summary, warnings = _current_summary(config, output) if everything else (None, ())
     if summary is not None:
+        for text in warnings if log_level != "error" else ():
+            click.echo(f"Warning: {text}", err=True)
         click.echo("" if quiet else summary, nl=False)
         return
     with log_shown(log_level):

@@ -43,6 +43,11 @@ PYTHON_HINTS = (
         "Give it, --expectations, or take --power-law",
     ),
 )
+PYTHON_HINTS += (
+    ("For a roster of your own use Targets.read\\(path\\)", "For one of your own give its file"),
+    (r"pick one with slice_by_coord\(\{'channel': [^}]*\}\)", "pick one with --channel"),
+    (r"plan\(\) lists them", "--dry-run lists them"),
+)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TABLE_FORMATS = ("text", "ecsv", "csv")
 SHOWN_DIGITS = 4
@@ -108,7 +113,7 @@ def _errors_told(debug):
         _silence(sys.stdout)
         sys.exit(0)
     except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
+        click.echo("Interrupted; the same command goes on from here.", err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if debug:

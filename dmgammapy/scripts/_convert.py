@@ -72,7 +72,7 @@ def convert(source, target_file, from_format, to_format, position, overwrite, **
     Examples:
       dmgammapy convert like_draco.txt sed_draco.fits
       dmgammapy convert bb_Segue1_IACT.txt segue1.fits
-      dmgammapy convert castro.fits '{channel}_draco_lat.txt' --to gloryduck
+      dmgammapy convert castro.fits '{channel}_draco_fermi-lat.txt' --to gloryduck
       dmgammapy convert stacked.fits lat_2026_dsphs_ann_bb.ecsv --channel b
       dmgammapy convert tscube.fits sed_draco.fits --position '260.05 57.92'
       dmgammapy convert dwarfs.yaml dwarfs.ecsv

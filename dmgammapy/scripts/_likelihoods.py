@@ -179,7 +179,7 @@ def stack(files, method, cl, roster, common, channels, n_jobs, format, output, o
 
     \b
     Examples:
-      dmgammapy stack results/castro/fermi-lat/*.fits -o combined.fits
+      dmgammapy stack results/castro/*.fits -o combined.fits
       dmgammapy stack lat/draco.fits magic/draco.fits --method fixed
       dmgammapy stack bb_*_IACT.txt --targets geringer-sameth2015_nfw --common
     """

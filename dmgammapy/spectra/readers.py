@@ -39,6 +39,23 @@ NAMES = (*BUNDLED, *_IN_GAMMAPY_DATA, "line", "box")
 """Names that `read_spectra` knows."""
 
 
+def external_table(name):
+    """File that a name stands for, or None if it is bundled or no file.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+
+    Returns
+    -------
+    path : `~pathlib.Path` or None
+        Below ``$GAMMAPY_DATA``; it may not exist.
+    """
+    text = _IN_GAMMAPY_DATA.get(name.lower())
+    return None if text is None else Path(os.path.expandvars(text)).expanduser()
+
+
 def read_spectra(source, format=None):
     """Photon yields of dark matter.
 

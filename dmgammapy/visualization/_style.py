@@ -16,6 +16,11 @@ MAP_PALETTE = "cividis_r"
 LIGHTEST = 0.78  # of the palette; lighter lines vanish on white
 GREY = "0.45"
 
+# of bands, widest first: lightness 0.93 and 0.74 of white, apart in greyscale, and black lines
+# stand out on both
+COLOR_95, COLOR_68 = "#d8eeee", "#84c3c4"
+NARROW = 0.8  # content of a band that, alone, has the colour of the inner one
+
 # label of a value by its unit
 VALUE_LABELS = {
     "MeV cm-2 s-1": "Energy flux",
@@ -48,6 +53,50 @@ def curve_styles(n):
         {"color": color, "linestyle": style, "marker": marker}
         for color, style, marker in zip(colors, styles, markers, strict=False)
     ]
+
+
+def percent(content):
+    """A fraction in per cent, with three digits, or as many as tell it from 100.
+
+    Examples
+    --------
+    >>> from dmgammapy.visualization._style import percent
+    >>> percent(0.95), percent(0.9544), percent(0.99994)
+    ('95', '95.4', '99.99')
+    """
+    for digits in (3, 4, 5, 6):
+        text = f"{100 * content:.{digits}g}"
+        if text != "100":
+            break
+    return text
+
+
+def sorted_bands(band68, band95, bands):
+    """Bands by content as ``(name, edges, colour)``, the widest first."""
+    found = {0.68: band68, 0.95: band95} | dict(bands or {})
+    found = {content: found[content] for content in sorted(found, reverse=True)}
+    found = {content: edges for content, edges in found.items() if edges is not None}
+    for content in found:
+        if not 0 < content < 1:
+            raise ValueError(
+                f"bands are given by the fraction that they hold, between 0 and 1, got {content}."
+            )
+    if len(found) == 1:
+        shades = [1.0 if content < NARROW else 0.0 for content in found]
+    else:
+        shades = np.linspace(0, 1, len(found))
+    return [
+        (f"{percent(content)} %", edges, _mixed(shade))
+        for shade, (content, edges) in zip(shades, found.items(), strict=True)
+    ]
+
+
+def _mixed(shade):
+    """Colour between that of the outer band (0) and of the inner one (1)."""
+    import matplotlib as mpl
+
+    light, dark = (np.array(mpl.colors.to_rgb(color)) for color in (COLOR_95, COLOR_68))
+    return mpl.colors.to_hex((1 - shade) * light + shade * dark)
 
 
 def unit_label(name, unit):

@@ -9,8 +9,6 @@ from .thermal_relic import thermal_relic as relic_cross_section
 
 __all__ = ["plot_limit_bands", "plot_limit_panels"]
 
-# lightness 0.93 and 0.74 of white: apart in greyscale, and black lines stand out on both
-COLOR_95, COLOR_68 = "#d8eeee", "#84c3c4"
 PANEL_WIDTH, PANEL_HEIGHT = 4.0, 3.6  # inches
 MAX_COLUMNS = 3
 
@@ -18,7 +16,7 @@ MAX_COLUMNS = 3
 def plot_limit_bands(
     masses, observed=None, median=None, band68=None, band95=None, ax=None, thermal_relic=True,
     observed_label="Observed", median_label="Expected, median", status=None, truth=None,
-    mass_unit="GeV",
+    mass_unit="GeV", bands=None, band_label="{} expected",
 ):  # fmt: skip
     """Draw a limit against mass on the bands expected without a signal.
 
@@ -44,6 +42,11 @@ def plot_limit_bands(
         Mass and strength of an injected signal, drawn as a star.
     mass_unit : str
         Unit of the mass axis. Default is GeV.
+    bands : dict, optional
+        More bands like ``band68``, by the fraction of the limits that they hold, such as 0.9.
+    band_label : str
+        Label of bands; the braces stand for what they hold, such as "68 %". Default is
+        "{} expected".
 
     Returns
     -------
@@ -52,8 +55,8 @@ def plot_limit_bands(
     Raises
     ------
     ValueError
-        If there is nothing to draw, masses are not positive and ascending, shapes do not fit or a
-        band lies upside down.
+        If there is nothing to draw, masses are not positive and ascending, shapes do not fit, a
+        band lies upside down or holds no fraction between 0 and 1.
 
     Examples
     --------
@@ -67,11 +70,7 @@ def plot_limit_bands(
     >>> ax.get_legend_handles_labels()[1]
     ['95 % expected', '68 % expected', 'Expected, median', 'Observed', 'Thermal relic']
     """
-    bands = [
-        (name, band, color)
-        for name, band, color in (("95 %", band95, COLOR_95), ("68 %", band68, COLOR_68))
-        if band is not None
-    ]
+    bands = style.sorted_bands(band68, band95, bands)
     given = [q for q in (observed, median, *(band[0] for _, band, _ in bands)) if q is not None]
     if not given:
         raise ValueError("plot_limit_bands needs observed, median or a band, got none of them.")
@@ -82,7 +81,7 @@ def plot_limit_bands(
     values, mass_unit = style.positive_axis("masses", masses, mass_unit)
     for name, band, color in bands:
         low, high = _edges(name, masses, band, mass_unit, unit)
-        _fill(ax, values, low, high, color, f"{name} expected")
+        _fill(ax, values, low, high, color, band_label.format(name))
     if median is not None:
         _, curve = _limit_curve(median_label, masses, median, mass_unit, unit)
         marker = "_" if _isolated(curve).any() else "none"

@@ -4,7 +4,6 @@ import astropy.units as u
 import numpy as np
 
 from . import _style as style
-from .bands import COLOR_68, COLOR_95
 
 __all__ = ["plot_best_fits"]
 
@@ -15,7 +14,8 @@ ZERO_ROOM = 0.45  # height of the linear part, in decades
 
 def plot_best_fits(
     masses, observed=None, errors=None, median=None, band68=None, band95=None, truth=None, ax=None,
-    observed_label="Best fit", mass_unit="GeV",
+    observed_label="Best fit", mass_unit="GeV", bands=None, band_label="{} expected",
+    median_label="Expected, median",
 ):  # fmt: skip
     """Draw the best signal strengths against mass, those at zero too, on the bands expected.
 
@@ -41,6 +41,13 @@ def plot_best_fits(
         Default is "Best fit".
     mass_unit : str
         Default is GeV.
+    bands : dict, optional
+        More bands like ``band68``, by the fraction of the best fits that they hold, such as 0.9.
+    band_label : str
+        Label of bands; the braces stand for what they hold, such as "68 %". Default is
+        "{} expected".
+    median_label : str
+        Default is "Expected, median".
 
     Returns
     -------
@@ -49,7 +56,8 @@ def plot_best_fits(
     Raises
     ------
     ValueError
-        If there is nothing to draw, masses are not positive and ascending, or shapes do not fit.
+        If there is nothing to draw, masses are not positive and ascending, shapes do not fit or a
+        band holds no fraction between 0 and 1.
 
     Examples
     --------
@@ -60,7 +68,8 @@ def plot_best_fits(
     >>> ax.get_legend_handles_labels()[1]
     ['Best fit', 'No signal fits best']
     """
-    given = [q for q in (observed, median, band68, band95) if q is not None]
+    bands = style.sorted_bands(band68, band95, bands)
+    given = [q for q in (observed, median, *(band[0] for _, band, _ in bands)) if q is not None]
     if not given:
         raise ValueError("plot_best_fits needs observed, median or a band, got none of them.")
     unit = u.Quantity(given[0]).unit
@@ -73,21 +82,20 @@ def plot_best_fits(
         return style.values_like(name, u.Quantity(values), unit, *shapes[ndim])
 
     drawn = []
-    for name, band, color in (("95 %", band95, COLOR_95), ("68 %", band68, COLOR_68)):
-        if band is not None:
-            low, high = plain(f"{name} band", band, 2)
-            ends = _single(x)
-            ax.fill_between(
-                ends, np.broadcast_to(low, ends.shape), np.broadcast_to(high, ends.shape),
-                color=color, linewidth=0, label=f"{name} expected", zorder=0.9,
-            )  # fmt: skip
-            drawn += [low, high]
+    for name, band, color in bands:
+        low, high = plain(f"{name} band", band, 2)
+        ends = _single(x)
+        ax.fill_between(
+            ends, np.broadcast_to(low, ends.shape), np.broadcast_to(high, ends.shape),
+            color=color, linewidth=0, label=band_label.format(name), zorder=0.9,
+        )  # fmt: skip
+        drawn += [low, high]
     if median is not None:
         median = plain("median", median)
         ends = _single(x)
         ax.plot(
             ends, np.broadcast_to(median, ends.shape), color="black", linewidth=1.4,
-            linestyle="--", label="Expected, median",
+            linestyle="--", label=median_label,
         )  # fmt: skip
         drawn.append(median)
     if observed is not None:

@@ -1,7 +1,7 @@
 """Runs analyses in children of a process that has imported everything; started by a test.
 
-Reads lines of JSON, ``{"config": ..., "output": ..., "kill_after": seconds or null}``, from standard
-input. For each a child runs the analysis; after ``kill_after`` seconds it is killed by the
+Reads lines of JSON, ``{"config": ..., "output": ..., "kill_after": seconds or null}``, from
+standard input. For each a child runs the analysis; after ``kill_after`` seconds it is killed by the
 operating system, as if the machine had lost its power. Writes ``{"status": ..., "seconds": ...}``.
 """
 

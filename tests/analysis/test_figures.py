@@ -136,7 +136,8 @@ def test_bands_are_quantiles_of_the_ensemble(process, as_bands):
     expected = as_drawn(q, process)
     median = drawn(figure, "Expected, median").get_ydata()
     np.testing.assert_allclose(median, expected[2], rtol=1e-6)
-    for label, low, high in (("95 % expected", 0, 4), ("68 % expected", 1, 3)):
+    for name, low, high in (("95 %", 0, 4), ("68 %", 1, 3)):
+        label = f"{name} expected (41 simulations)"
         edges = np.sort([expected[low], expected[high]], axis=0)
         np.testing.assert_allclose(area(figure, label), edges, rtol=1e-6)
     np.testing.assert_allclose(
@@ -151,7 +152,9 @@ def test_final_limits_have_both_bands(stack):
     np.testing.assert_allclose(area(figure, "20 blank fields, 68 %"), q[[0, 2]], rtol=1e-6)
     found = drawn(figure, "20 blank fields, median").get_ydata()
     np.testing.assert_allclose(found, q[1], rtol=1e-6)
-    assert {"Observed", "68 % expected", "95 % expected"} <= set(labels(figure))
+    assert {"Observed", *(f"{q} % expected (41 simulations)" for q in (68, 95))} <= set(
+        labels(figure)
+    )
 
 
 def test_what_a_limit_is_worth_is_marked(stack):
@@ -174,7 +177,8 @@ def test_a_band_that_leaves_the_scan_is_open_not_missing(stack):
     simulated["status"].data[:5, 0, 1] = LimitStatus.GRID_EDGE
     figure = figures.limits(stack, "b", bands=simulated)
     top = figure.axes[0].get_ylim()[1]
-    assert area(figure, "95 % expected")[1, 1] > top > area(figure, "68 % expected")[1, 1]
+    outer, inner = (area(figure, f"{q} % expected (41 simulations)") for q in (95, 68))
+    assert outer[1, 1] > top > inner[1, 1]
     assert top < 1e-23
 
 
@@ -225,7 +229,7 @@ def test_controls_mark_the_truth():
     truth = (0.1 * u.TeV, 5e-32 * u.Unit("m3 s-1"), "bb")
     figure = figures.control_limits(simulated, "b", truth, roster="test")
     np.testing.assert_allclose(drawn(figure, "Injected signal").get_xydata(), [[100, 5e-26]])
-    assert "cls limits, 41 simulations" in figure.axes[0].get_title().replace("\n", " ")
+    assert "CLs limits, 41 simulations" in figure.axes[0].get_title().replace("\n", " ")
     assert "68 % of simulations" in labels(figure)
     best = figures.control_best_fits(simulated.quantiles(), "b", truth)
     np.testing.assert_allclose(drawn(best, "Injected signal").get_xydata(), [[100, 5e-26]])
@@ -322,7 +326,7 @@ def test_best_fits(stack):
     zero = drawn(figure, "No signal fits best").get_xydata()
     np.testing.assert_array_equal(zero, [[10, 0], [1000, 0]])
     q = np.quantile(arrays["norm"][:, 0], [0.16, 0.84], axis=0, method="hazen")
-    np.testing.assert_allclose(area(figure, "68 % expected"), q, rtol=1e-6)
+    np.testing.assert_allclose(area(figure, "68 % expected (41 simulations)"), q, rtol=1e-6)
     bars = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")][0]
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     expected = [[0, 1e-26], [3e-26, 9e-26], [0, 2e-25]]
@@ -336,11 +340,14 @@ def test_best_fits(stack):
 def test_sed_castro():
     dataset = SEDLikelihoodDataset.read(EXAMPLE_FOLDER / "sed_draco.fits")
     figure = figures.sed_castro(dataset, "draco, LAT")
-    bars = drawn(figure, "Upper limit")
+    bars = drawn(figure, "Upper limit, 95 % CL")
     heights = [segment[0, 1] for segment in bars.get_segments()]
     expected = (dataset.norm_ul() * dataset.ref()).to_value("MeV cm-2 s-1")
     np.testing.assert_allclose(heights, expected)
     assert figure.axes[0].get_title() == "draco, LAT"
+    wide = drawn(figures.sed_castro(dataset, cl=0.9), "Upper limit, 90 % CL").get_segments()
+    expected = (dataset.norm_ul(0.9) * dataset.ref()).to_value("MeV cm-2 s-1")
+    np.testing.assert_allclose([segment[0, 1] for segment in wide], expected)
     flat = SEDLikelihoodDataset(
         dataset.energy_edges, dataset.norm_scan, 0 * dataset.stat_scan, ref_eflux=dataset.ref()
     )

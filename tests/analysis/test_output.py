@@ -158,7 +158,7 @@ def test_stop(project, broken, make):
     assert failure.inputs["castro/draco"] == str(broken)
     assert "sed_draco.fits" in failure.error
     text = str(caught.value)
-    trace = project / "results/failures/castro_draco.txt"
+    trace = project / "results/failures/castro/draco.txt"
     for part in ("castro/draco: ", str(broken), str(trace), "--task castro/draco"):
         assert part in text
     assert "Traceback" in trace.read_text()

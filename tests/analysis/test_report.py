@@ -225,6 +225,7 @@ def test_report_tells_what_went_wrong(write):
             skipped={"leo_I": "no J-factor"},
             unused_files={"sed_m31.fits": "m31"},
             notes=["CLs is approximate."],
+            limit_method="cls",
             failures=[failure],
         )
     )

@@ -10,7 +10,7 @@ from astropy.table import QTable
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dmgammapy.analysis import ConfigError, _steps
-from dmgammapy.analysis import _plan as plan_module
+from dmgammapy.analysis import _plan_simulations as plan_module
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import (
     CastroEstimator,

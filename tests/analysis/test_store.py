@@ -173,7 +173,7 @@ def test_a_failure_is_remembered_until_success(store, task):
     with store.lock():
         store.stage(task)
         path = store.fail(task, key, FAILED)
-    assert path == store.path / "failures/castro_draco.txt"
+    assert path == store.path / "failures/castro/draco.txt"
     assert "Traceback: no" in path.read_text()
     assert "sed.txt" in path.read_text()
     assert store.state(task, key) == "failed"

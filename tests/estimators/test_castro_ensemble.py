@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from dmgammapy.estimators import CastroMaps, LimitStatus
+from dmgammapy.estimators.castro_ensemble import band_pairs, content_of_few
 from dmgammapy.visualization import bands as bands_module
 
 MASSES = [10, 100] * u.GeV
@@ -216,3 +217,30 @@ def test_data_that_exclude_everything_are_the_strongest():
     assert np.isnan(found[0])
     assert_allclose(found[1:], norm.ppf([0.16, 0.5, 0.975]) + norm.ppf(0.95), rtol=1e-3)
     assert bands.status.data[:, 0, 0, 0, 0].tolist() == [LimitStatus.ALL_EXCLUDED, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("q", "pairs"),
+    [
+        ([0.025, 0.16, 0.5, 0.84, 0.975], {0.95: (0, 4), 0.68: (1, 3)}),
+        ([0.0228, 0.1587, 0.8413, 0.9773], {0.9545: (0, 3), 0.6826: (1, 2)}),
+        ([0.00135, 0.1, 0.3, 0.5, 0.9, 0.99865], {0.9973: (0, 5), 0.8: (1, 4)}),
+        ([0.025, 0.16, 0.5, 0.95], {}),
+        ([0.0, 0.5, 1.0], {}),
+        ([0.5], {}),
+    ],
+)
+def test_ends_of_bands(q, pairs):
+    assert band_pairs(q) == pairs
+    assert list(band_pairs(q)) == list(pairs)  # the widest first
+
+
+@pytest.mark.parametrize("n", [12, 20, 100])
+def test_bands_of_few_hold_less(n):
+    """Bands of many samples of a Gaussian, with its distribution function."""
+    samples = np.random.default_rng(n).normal(size=(20000, n))
+    low, high = np.quantile(samples, [0.025, 0.975], axis=1, method="hazen")
+    held = np.mean(norm.cdf(high) - norm.cdf(low))
+    assert content_of_few(0.025, 0.975, n) == pytest.approx(held, abs=2e-3)
+    if n == 12:
+        assert held < 0.85

@@ -60,7 +60,7 @@ def stand_in(monkeypatch):
         calls = []
 
     monkeypatch.setitem(dmgammapy.analysis.__dict__, "DMAnalysis", Fresh)
-    monkeypatch.setattr(_analysis, "_current_summary", lambda config, output: None)
+    monkeypatch.setattr(_analysis, "_current_summary", lambda config, output: (None, []))
     return Fresh
 
 
@@ -92,16 +92,17 @@ def test_dry_run_runs_nothing(stand_in):
 
 
 def test_failed_tasks_end_with_one(stand_in):
-    stand_in.error = AnalysisError([SimpleNamespace()])
+    stand_in.error = AnalysisError([SimpleNamespace(error="no file")])
     done = call("run", "a.yaml")
     assert done.exit_code == 1
-    assert done.stderr.startswith("Error: 1 task failed; all that do not depend on it")
+    assert done.stderr.startswith("Error: One task failed; all that do not depend on it")
 
 
 def test_interrupted(stand_in):
     stand_in.error = KeyboardInterrupt()
     done = call("run", "a.yaml")
-    assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
+    assert done.exit_code == 130
+    assert done.stderr == "Interrupted; the same command goes on from here.\n"
 
 
 def test_closed_pipe_is_no_error(stand_in):
@@ -118,7 +119,7 @@ def test_no_limit_at_all(stand_in):
 
 
 def test_current_results_need_no_analysis(stand_in, monkeypatch):
-    monkeypatch.setattr(_analysis, "_current_summary", lambda config, output: "as before\n")
+    monkeypatch.setattr(_analysis, "_current_summary", lambda config, output: ("as before\n", []))
     done = call("run", "a.yaml")
     assert (done.exit_code, done.stdout, stand_in.calls) == (0, "as before\n", [])
     assert call("run", "a.yaml", "--overwrite").stdout == "the summary\n"

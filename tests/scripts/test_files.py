@@ -221,7 +221,7 @@ def test_info(castro, tmp_path):
         assert line in text.splitlines()
     assert "bin-by-bin SED likelihood, format fermipy" in text
     config = good("info", EXAMPLE_FOLDER / "config.yaml")
-    assert "mass grid  24, 6 to 10000 GeV" in config
+    assert "24, 6 to 10000 GeV" in config
     (tmp_path / "empty").mkdir()
     bad("a folder without results", "info", tmp_path / "empty")
     (tmp_path / "x.txt").write_text("just words\n")

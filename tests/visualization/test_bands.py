@@ -72,6 +72,21 @@ def test_bands_survive_greyscale():
     assert drawn(ax, "95 % expected").get_zorder() <= drawn(ax, "68 % expected").get_zorder()
 
 
+def test_bands_of_any_content():
+    bands = {0.8: (0.6 * MEDIAN, 1.8 * MEDIAN), 0.9973: (0.3 * MEDIAN, 4 * MEDIAN), 0.5: None}
+    ax = plot_limit_bands(
+        MASS, median=MEDIAN, bands=bands | {0.68: BANDS["band68"]},
+        band_label="{} of simulations", thermal_relic=False,
+    )  # fmt: skip
+    names = ax.get_legend_handles_labels()[1]
+    bands = [name for name in names if name.endswith("of simulations")]
+    assert bands == [f"{n} % of simulations" for n in ("99.7", "80", "68")]
+    assert area(ax, bands[0])[100] == pytest.approx((0.6e-26, 8e-26))
+    shades = [luminance(drawn(ax, name).get_facecolor()[0][:3]) for name in bands]
+    assert shades == sorted(shades, reverse=True)
+    assert min(-np.diff(shades)) > 0.05
+
+
 def test_gaps_and_single_masses():
     """Masses: known, unknown, known alone, unknown, known: nothing bridges a gap."""
     holes = MEDIAN.copy()
@@ -140,6 +155,7 @@ def test_panels_on_given_axes():
         ({"band68": (MEDIAN, 0.9 * MEDIAN)}, "68 % band lies upside down at mass 10 GeV"),
         ({"band95": MEDIAN}, "95 % band must be a lower and an upper edge, got 5"),
         ({"observed": MEDIAN, "status": [0, 1]}, "status must have the shape"),
+        ({"bands": {95: BANDS["band95"]}}, "fraction that they hold, between 0 and 1, got 95"),
     ],
 )
 def test_what_does_not_fit(kwargs, message):

@@ -63,6 +63,15 @@ def test_one_mass_has_an_area():
     assert np.ptp(drawn(ax, "Expected, median").get_xdata()) > 1
 
 
+def test_bands_of_any_content():
+    band = [0.5, 2] * u.one
+    best = plot_best_fits(
+        MASS, median=BEST, bands={0.9: np.outer(band, BEST.value) * CS},
+        band_label="{} of simulations", median_label="Simulations, median",
+    )  # fmt: skip
+    assert best.get_legend_handles_labels()[1] == ["90 % of simulations", "Simulations, median"]
+
+
 def test_truth():
     ax = plot_best_fits(MASS, BEST, truth=(0.1 * u.TeV, 3e-32 * u.Unit("m3 s-1")))
     np.testing.assert_allclose(drawn(ax, "Injected signal").get_xydata(), [[100, 3e-26]])

@@ -208,6 +208,36 @@ def _compare_name(path, meta):
         )
 
 
+def confidence_level(table):
+    """Confidence level of published limits.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        As `read_published_limits` gives it.
+
+    Returns
+    -------
+    cl : float or None
+        None if ``meta["confidence"]`` is missing or none; numbers above 1 are per cent.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from dmgammapy.estimators.io.published import confidence_level
+    >>> confidence_level(Table(meta={"confidence": "95 %"}))
+    0.95
+    """
+    text = str(table.meta.get("confidence", "")).strip()
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        return None
+    if value > 1 or text.endswith("%"):
+        value /= 100
+    return value if 0 < value < 1 else None
+
+
 def published_curves(published, process="annihilation"):
     """Limits to draw beside one's own.
 
@@ -220,6 +250,7 @@ def published_curves(published, process="annihilation"):
     Returns
     -------
     curves : list of (label, mass, limit)
+        The label tells the confidence level, as far as the table does.
 
     Raises
     ------
@@ -233,8 +264,9 @@ def published_curves(published, process="annihilation"):
     >>> from dmgammapy.estimators.io import published_curves
     >>> table = QTable({"mass": [10, 100] * u.GeV, "sigmav": [1e-26, 3e-26] * u.Unit("cm3 s-1")})
     >>> table.meta.update(instrument="lat", year=2015, source="multidsph", channel="bb")
+    >>> table.meta["confidence"] = 0.95
     >>> published_curves(table)[0][0]
-    'lat 2015 multidsph bb'
+    'lat 2015 multidsph bb, 95 % CL'
     """
     if published is None:
         return []
@@ -246,6 +278,8 @@ def published_curves(published, process="annihilation"):
         table = item if isinstance(item, Table) else read_published_limits(item)
         words = [table.meta.get(key) for key in ("instrument", "year", "source", "channel")]
         label = " ".join(str(word) for word in words if word) or "published"
+        cl = confidence_level(table)
+        label += "" if cl is None else f", {100 * cl:.4g} % CL"
         if name not in table.colnames or "mass" not in table.colnames:
             raise ValueError(
                 f"{label if isinstance(item, Table) else item}: expected the columns mass and "

@@ -11,6 +11,7 @@ from dmgammapy.estimators.io import (
     read_published_limits,
     write_published_limits,
 )
+from dmgammapy.estimators.io.published import confidence_level
 
 # The composite of Ackermann et al. 2015 (PRL 115, 231301) and one dwarf, written as the
 # collection does: its unit is none astropy knows, one entry lacks its colon.
@@ -183,12 +184,32 @@ def test_curves(collection):
     table = read_published_limits(collection)
     for published in (collection, str(collection), table, [table]):
         ((label, mass, limit),) = published_curves(published)
-        assert label == "lat 2015 multidsph-15 bb"
+        assert label == "lat 2015 multidsph-15 bb, 95 % CL"
         np.testing.assert_array_equal(mass, table["mass"])
         np.testing.assert_array_equal(limit, table["sigmav"])
     assert published_curves(None) == []
     with pytest.raises(ValueError, match="expected the columns mass and tau"):
         published_curves(table, "decay")
+
+
+@pytest.mark.parametrize(
+    ("given", "cl", "end"),
+    [
+        (0.9, 0.9, "b, 90 % CL"),
+        ("0.997", 0.997, "b, 99.7 % CL"),
+        (95, 0.95, "b, 95 % CL"),
+        ("90%", 0.9, "b, 90 % CL"),
+        ("two sigma", None, "b"),
+        (None, None, "b"),
+        (-1, None, "b"),
+        ("nan", None, "b"),
+    ],
+)
+def test_labels_tell_the_confidence_level(collection, given, cl, end):
+    table = read_published_limits(collection)
+    table.meta["confidence"] = given
+    assert confidence_level(table) == (cl if cl is None else pytest.approx(cl))
+    assert published_curves(table)[0][0] == f"lat 2015 multidsph-15 b{end}"
 
 
 # ---- damage --------------------------------------------------------------------------------------

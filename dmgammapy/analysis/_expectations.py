@@ -1,0 +1,153 @@
+"""What is expected without a signal: backgrounds fitted to counts, and notes on those guessed."""
+
+import numpy as np
+
+from dmgammapy.datasets import CountsLikelihood, SEDLikelihoodDataset
+from dmgammapy.makers import SEDExpectation
+
+__all__ = ["fit_backgrounds", "note_few_counts", "note_guessed_backgrounds"]
+
+MOST_NORMS = 4  # that a note lists
+FEW_COUNTS = 10.0
+
+
+def fit_backgrounds(datasets, members, free):
+    """Fit the models other than dark matter to counts, without a signal.
+
+    Limits of data profile these norms, so what is expected must not depend on the values that a
+    file of models happens to begin with.
+
+    Parameters
+    ----------
+    datasets : list of `~gammapy.datasets.Dataset`
+        Models of counts datasets are changed.
+    members : list of dict
+        Of each dataset; those of one are fitted together.
+    free : {"free", "fixed"}, list of str or `~astropy.units.Quantity`
+        Norms that limits profile, see `~dmgammapy.datasets.CountsLikelihood.from_datasets`.
+
+    Returns
+    -------
+    notes : list of str
+    """
+    groups = {}
+    for dataset, member in zip(datasets, members, strict=True):
+        if not isinstance(dataset, SEDLikelihoodDataset):
+            groups.setdefault(member["task"], (member, []))[1].append(dataset)
+    if isinstance(free, str) and free == "fixed":
+        return []
+    notes = []
+    for member, group in groups.values():
+        likelihood = CountsLikelihood.from_datasets(group, free=free)
+        if not likelihood.norm_parameters and not likelihood.nonlinear_parameters:
+            continue  # ON/OFF data profile their background in any case
+        fit = likelihood.fit(norm=0)
+        likelihood.update_models(fit)
+        values = {name: value for name, value in fit.values.items() if name != likelihood.names[0]}
+        shown = [f"{name} = {value:.4g}" for name, value in list(values.items())[:MOST_NORMS]]
+        if len(values) > MOST_NORMS:
+            shown.append(f"{len(values) - MOST_NORMS} more")
+        notes.append(
+            f"{_who(member)}: expected counts are those of the background fitted to the data "
+            f"without a signal ({', '.join(shown)})."
+        )
+    return notes
+
+
+def note_guessed_backgrounds(datasets, members, scenario):
+    """Notes on the bins whose background is a guess (``undetermined: power_law``).
+
+    Parameters
+    ----------
+    datasets : list of `~gammapy.datasets.Dataset`
+    members : list of dict
+        Of each dataset.
+    scenario : dict
+        ``undetermined`` and ``least_counts`` of a simulation without a table of expectations.
+
+    Returns
+    -------
+    notes : list of str
+        One, or none if every bin knows its background.
+    """
+    if scenario["undetermined"] != "power_law":
+        return []
+    found = []
+    for dataset, member in zip(datasets, members, strict=True):
+        if isinstance(dataset, SEDLikelihoodDataset):
+            lost = SEDExpectation.undetermined_bins(dataset, scenario["least_counts"])
+            if lost.any():
+                found.append(f"{_who(member)} {lost.sum()} of {dataset.n_bins} ({_ranges(lost)})")
+    if not found:
+        return []
+    return [
+        f"the expected background of bins with less than {scenario['least_counts']:g} counts is a "
+        "guess, a power law through the other bins (undetermined: power_law); bins filled so: "
+        f"{'; '.join(found)}."
+    ]
+
+
+def _who(member):
+    return " ".join(word for word in (member["label"], member["instrument"]) if word)
+
+
+def _ranges(flags):
+    """Places of True as text: 3, 7-9."""
+    places = np.flatnonzero(flags)
+    parts = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+    return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
+
+
+def background_counts(members):
+    """Counts of background that matter to the signal of each row.
+
+    Of one bin they are its background b. Of several, with the signals s,
+    ``sum(s)^2 / sum(s^2 / b)``, whose signal is as significant in one bin.
+
+    Parameters
+    ----------
+    members : list
+        Of the fast engine of `~dmgammapy.estimators.ExpectedLimitsEstimator`.
+
+    Returns
+    -------
+    counts : array, shape (n_row,)
+        NaN without a signal.
+    """
+    signal = sum(m.profiles.signal.sum(axis=1) for m in members)
+    information = sum((m.profiles.signal**2 / m.profiles.background).sum(axis=1) for m in members)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(information > 0, signal**2 / information, np.nan)
+
+
+def note_few_counts(engine, channels, masses):
+    """Note that asymptotic limits and bands are off where few counts are expected.
+
+    Parameters
+    ----------
+    engine : object
+        The fast engine, with ``members``; of others, whose bins are not known, nothing is said.
+    channels : list of str
+    masses : `~astropy.units.Quantity`
+
+    Returns
+    -------
+    notes : list of str
+    """
+    if not hasattr(engine, "members"):
+        return []
+    counts = background_counts(engine.members).reshape(len(channels), len(masses))
+    found = []
+    for channel, row in zip(channels, counts, strict=True):
+        few = np.flatnonzero(row < FEW_COUNTS)
+        if few.size:
+            ends = [f"{masses[k].to_value('GeV'):g}" for k in few[[0, -1]]]
+            where = ends[0] if few.size == 1 else " to ".join(ends)
+            found.append(f"{channel} at {where} GeV, down to {row[few].min():.2g}")
+    if not found:
+        return []
+    return [
+        f"less than {FEW_COUNTS:g} background counts are expected under the signal "
+        f"({'; '.join(found)}): bands and limits from Asimov data, which take fluctuations for "
+        "Gaussian, can be off by up to a factor of two there; compare with bands from toys."
+    ]
