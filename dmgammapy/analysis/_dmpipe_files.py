@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
+import yaml
+
 from dmgammapy.targets import Targets
 from dmgammapy.targets.bundled import bundled_rosters, bundled_targets, find_target
 from dmgammapy.targets.rosters import expand_roster
 
 from ._yaml import ConfigError, YAMLSource, format_loc, nearest
 
-__all__ = ["DmpipeFile", "DmskyLibrary", "FileFinder", "is_null"]
+__all__ = ["DmpipeFile", "DmskyLibrary", "FileFinder", "is_null", "yaml_lines"]
 
 LEVELS = 3  # folders above the master that a path may be relative to
 
@@ -267,3 +269,23 @@ class DmskyLibrary:
     def is_own(self, target):
         """Whether a target differs from the one that comes with the package."""
         return target != bundled_targets().get((target.name, target.version))
+
+
+def yaml_lines(key, value):
+    """Lines of one key: short values on one line, long mappings with a line for each entry."""
+
+    def dump(data, flow):
+        return yaml.safe_dump(
+            data, sort_keys=False, default_flow_style=flow, width=96, allow_unicode=True
+        ).splitlines()
+
+    if not isinstance(value, dict | list):
+        return dump({key: value}, False)
+    lines = dump({key: value}, None)
+    if isinstance(value, list) or (len(lines) == 1 and len(lines[0]) < 96):
+        return lines
+    lines = [f"{key}:"]
+    for name, entry in value.items():
+        text = dump({name: entry}, None if isinstance(entry, dict | list) else False)
+        lines += [f"  {line}" for line in text]
+    return lines

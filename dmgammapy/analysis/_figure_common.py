@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from dmgammapy.estimators import LimitStatus
-from dmgammapy.estimators.castro_ensemble import BAND_QUANTILES, FEW, band_pairs
+from dmgammapy.estimators.castro_ensemble import BAND_QUANTILES, are_few, band_pairs
 from dmgammapy.spectra import channel_label, channel_latex
 
 from ._limit_methods import PROFILE, limit_method, method_name
@@ -177,12 +177,14 @@ def _open_ends(values, bands, channel):
     return np.where(status == LimitStatus.ALL_EXCLUDED, strong, values)
 
 
-def band_label(bands, simulated=False):
+def band_label(bands, contents, simulated=False):
     """Label of bands for the plots, with the number of simulations if these are few.
 
     Parameters
     ----------
     bands : `~dmgammapy.estimators.CastroMaps` or None
+    contents : iterable of float
+        What the bands hold.
     simulated : bool
         Whether the simulations hold what is drawn itself, not what is expected of data; titles
         then tell their number. Default is False.
@@ -195,8 +197,7 @@ def band_label(bands, simulated=False):
     if simulated:
         return "{} of simulations"
     n = n_realisations(bands)
-    few = n is not None and n < FEW
-    return f"{{}} expected ({n} simulations)" if few else "{} expected"
+    return f"{{}} expected ({n} simulations)" if are_few(n, contents) else "{} expected"
 
 
 def check_methods(castro, others):

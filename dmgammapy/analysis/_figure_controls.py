@@ -173,13 +173,15 @@ def _draw_best(castro, channel, bands, truth, roster, more):
     if castro is not None and band:
         _same_masses(castro, bands)
     expected = {"median": band.median, "bands": band.bands} if band else {}
+    if band:
+        expected["band_label"] = common.band_label(bands, band.bands, castro is None)
     if castro is None:
         expected["median_label"] = OF_SIMULATIONS
     plot_best_fits(
         about.masses, observed=best,
         errors=None if best is None else _errors(castro, channel, best),
         truth=None if star is None else star[:2], ax=ax, observed_label=FIRST[0],
-        band_label=common.band_label(bands, simulated=castro is None), **expected,
+        **expected,
     )  # fmt: skip
     if star is not None:
         for line in ax.get_lines():

@@ -300,7 +300,7 @@ def _draw(
         simulated = {"median_label": layers.OF_SIMULATIONS} if castro is None else {}
         plot_limit_bands(
             band.masses, median=band.median, bands=band.bands, ax=ax, thermal_relic=False,
-            band_label=common.band_label(bands, simulated=castro is None), **simulated,
+            band_label=common.band_label(bands, band.bands, castro is None), **simulated,
         )  # fmt: skip
         layers.mark_median(ax, bands, channel, band)
     if outside:

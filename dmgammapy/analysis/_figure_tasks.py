@@ -1,19 +1,18 @@
 """Which figures an analysis draws, as tasks: one for each figure."""
 
-import re
 from fnmatch import fnmatchcase
 
 import numpy as np
 
 from dmgammapy.spectra import BinnedSpectra, channel_label
 
+from ._figure_tasks_simulations import SimulationFigures, file_name
 from ._tasks import Task
 
 __all__ = ["figure_tasks"]
 
 # figures of single targets are drawn without being asked for up to this many
 MANY = 30
-BLANK = "blank"
 
 
 def figure_tasks(plan):
@@ -35,12 +34,7 @@ def figure_tasks(plan):
     return [*makers.stacks.values(), *tasks]
 
 
-def file_name(*parts):
-    """Readable file name from names of all kinds."""
-    return "_".join(re.sub(r"[^A-Za-z0-9.+-]+", "_", str(part)) for part in parts if part)
-
-
-class Figures:
+class Figures(SimulationFigures):
     """Makes the tasks of each kind of figure; methods are named like the kinds."""
 
     def __init__(self, plan):
@@ -365,116 +359,6 @@ class Figures:
                 )  # fmt: skip
             )
         return tasks
-
-    # ---- simulations -------------------------------------------------------------------------
-
-    def _truth(self, scenario):
-        """Mass [GeV], strength and channel of the signal of a scenario, or None."""
-        signal = self.config.scenarios[scenario].injected
-        if signal is None:
-            return None
-        strength = signal.sigmav if signal.sigmav is not None else signal.tau
-        mass = float(signal.mass.to_value("GeV"))
-        return [mass, str(strength), channel_label(signal.channel)]
-
-    def _injected(self, kind, detail, call):
-        tasks = []
-        for scenario, section in self.config.scenarios.items():
-            if section.injected is None:
-                continue
-            for roster, base, about, name in self._rosters(detail):
-                tasks.append(
-                    self._task(
-                        kind,
-                        file_name(scenario, name),
-                        call,
-                        about | {"simulation": scenario},
-                        {"bands": self._simulated_bands(scenario, base)},
-                        channel=about["channel"],
-                        roster=self._shown_roster(roster),
-                        truth=self._truth(scenario),
-                    )  # fmt: skip
-                )
-        return tasks
-
-    def control_limits(self, kind, detail):
-        return self._injected(kind, detail, "control_limits")
-
-    def control_best_fits(self, kind, detail):
-        return self._injected(kind, detail, "control_best_fits")
-
-    def simulated_castro(self, kind, detail):
-        return self._realisations(kind, detail, "simulated_castro")
-
-    def simulated_limits(self, kind, detail):
-        return self._realisations(kind, detail, "simulated_limits")
-
-    def _realisations(self, kind, detail, call):
-        """Figures of single realisations, of which stacks with their scans are made anew."""
-        tasks = []
-        scenarios = list(self.config.scenarios)
-        scenarios += [BLANK] if self.config.blank_fields is not None else []
-        for scenario in scenarios:
-            for roster, base, about, name in self._rosters(detail):
-                for number in detail.realisations:
-                    where = self._realisation(scenario, base, number)
-                    if where is None:
-                        continue
-                    optional = {}
-                    if call == "simulated_limits":
-                        optional["bands"] = self._bands(base)
-                    tasks.append(
-                        self._task(
-                            kind,
-                            file_name(scenario, name, f"{number:04d}"),
-                            call,
-                            about | {"simulation": f"{scenario}, {number}"},
-                            {"castro": where},
-                            optional,
-                            channel=about["channel"],
-                            roster=self._shown_roster(roster),
-                            number=number,
-                            truth=None if scenario == BLANK else self._truth(scenario),
-                        )  # fmt: skip
-                    )
-        return tasks
-
-    def _realisation(self, scenario, base, number):
-        """Task and path of the stack of one realisation; None if there is none."""
-        id = f"realisation/{scenario}/{base}/{number:04d}"
-        output = f"simulations/{scenario}/{base}/realisation_{number:04d}.fits"
-        if scenario == BLANK:
-            output = f"blank/{base}/realisation_{number:04d}.fits"
-        if id not in self.stacks:
-            like = (
-                f"blank/stack/{base}" if scenario == BLANK else f"simulate/{scenario}/{base}/0000"
-            )
-            model = self.plan.tasks.get(like)
-            if model is None:
-                return None
-            if scenario == BLANK:
-                fields = [id for id in model.parents if id.startswith("blank/")]
-                n = min(len(self.plan.tasks[id].outputs) for id in fields)
-            else:
-                n = self.config.scenarios[scenario].n
-            if number >= n:
-                raise self.config.error(
-                    ("plots", "kinds"), f"realisation {number} is not among the {n} of {scenario}"
-                )
-            dropped = ("realisations", "outputs", "bands", "quantiles")
-            params = {k: v for k, v in model.params.items() if k not in dropped}
-            self.stacks[id] = Task(
-                id=id,
-                step="blank" if scenario == BLANK else "simulate",
-                function="dmgammapy.analysis."
-                + ("_blank_steps:blank_stack" if scenario == BLANK else "_steps:simulated_stack"),
-                params=params | {"realisation": number, "output": output},
-                files=model.files,
-                parents=model.parents,
-                outputs=(output,),
-                tolerant=model.tolerant,
-            )
-        return id, output
 
     # ---- spectra -----------------------------------------------------------------------------
 

@@ -444,7 +444,7 @@ def identity(target, profile):
 
 
 def labels_of(chosen):
-    """Names of members by `identity`: as short as the other rosters allow.
+    """Names of members by `identity`: short for the first, so that later rosters change nothing.
 
     Parameters
     ----------
@@ -460,12 +460,11 @@ def labels_of(chosen):
     for name, found in seen.items():
         tries = {}
         for key, (roster, version, profile) in found.items():
-            suffix = profile or (version or roster if len(found) > 1 else None)
-            tries[key] = name if suffix is None else f"{name}.{_path_part(suffix)}"
-        taken = list(tries.values())
-        for key, label in tries.items():
+            suffix = profile or (version or roster if name in tries.values() else None)
+            label = name if suffix is None else f"{name}.{_path_part(suffix)}"
             # the same version of two tables: they differ in J
-            labels[key] = f"{label}.{found[key][0]}" if taken.count(label) > 1 else label
+            tries[key] = f"{label}.{roster}" if label in tries.values() else label
+        labels |= tries
     return labels
 
 

@@ -1,6 +1,6 @@
 """What a report says about its figures and columns."""
 
-from dmgammapy.estimators.castro_ensemble import FEW
+from dmgammapy.estimators.castro_ensemble import are_few
 from dmgammapy.estimators.limits import delta_stat_upper
 from dmgammapy.visualization._style import percent
 
@@ -23,7 +23,7 @@ PLOT_KINDS = {
         "Energy bins",
         "Likelihood of {target} in each energy bin: the colour tells by how much −2 ln L of a flux "
         "lies above that of the best one. No spectrum is assumed; points are best fits, bars with "
-        "an arrow upper limits{at_cl}.",
+        "an arrow upper limits{at_cl}, where the scan reaches so far.",
     ),
     "castro": (
         "Likelihoods",
@@ -35,9 +35,10 @@ PLOT_KINDS = {
     "target_limits": (
         "Targets",
         "Limits of each target",
-        "Limits that {target} alone would give{in_channel}, at {cl} confidence. Targets with large, "
-        "well-known {factor}-factors and deep exposure {reach}; limits far from those of like "
-        "targets come from an excess or a deficit in the data. {bands}{published}{other_method}",
+        "Limits that {target} alone would give{in_channel}, at {cl} confidence. Targets with "
+        "large, well-known {factor}-factors and deep exposure {reach}; limits far from those of "
+        "like targets come from an excess or a deficit in the data. {bands}{published}"
+        "{other_method}",
     ),
     "stack_castro": (
         "Likelihoods",
@@ -287,7 +288,7 @@ def _bands(kind, bands):
     if kind == "limits" and contents:
         text += "; where the observed limit leaves them, look at the significance"
     text += "."
-    if contents and n is not None and n < FEW:
+    if are_few(n, contents):
         text += (
             f" {n} simulations are few: on average their {percent(contents[-1])} % band holds "
             f"{percent(bands['holds'][-1])} % of further ones."
@@ -389,6 +390,11 @@ COLUMNS = {
         format=".3f",
     ),
     "limit_above_truth_err": Column("±", description="Its error (binomial).", format=".3f"),
+    "redraw_jfactor": Column(
+        "J drawn anew",
+        description="Whether each realisation has its own J-factors, drawn within their errors, as "
+        "the limits assume.",
+    ),
     "median_best": Column("median best fit", description=STRENGTH, format=".2e"),
     "median_tau_ll": Column(
         "median lifetime limit",

@@ -8,7 +8,7 @@ from astropy import units as u
 from astropy.table import Table
 from markupsafe import Markup
 
-from dmgammapy.estimators.castro_ensemble import FEW
+from dmgammapy.estimators.castro_ensemble import are_few
 from dmgammapy.estimators.significance import local_p_value, p_value_to_significance
 from dmgammapy.visualization._style import percent
 
@@ -280,7 +280,7 @@ def _status_alerts(inputs):
 def _few_simulations(inputs):
     """Bands of so few simulations that they hold less than they say."""
     drawn = [plot.facts.get("bands") for plot in inputs.figures if plot.kind not in CONTROLS]
-    few = [band for band in drawn if band and band["contents"] and (band["n"] or FEW) < FEW]
+    few = [band for band in drawn if band and are_few(band["n"], band["contents"])]
     if not few:
         return []
     band = min(few, key=lambda band: band["n"])

@@ -258,13 +258,27 @@ def control_tables(inputs):
         ]
         columns = [Column("simulation" if k == "name" else k.replace("_", " ")) for k in keys]
         tables.append(ReportTable("Simulations", columns, rows))
-    note = f"Coverage of {inputs.cl:g} or more is what {100 * inputs.cl:g} % limits promise."
     for table, title in (
         (inputs.controls, "Limits of simulations"),
         (inputs.blank_fields, "Limits of blank fields"),
     ):
         if table is not None and len(table):
             table = as_lifetimes(table) if inputs.process == "decay" else table
-            more = note if "coverage" in table.colnames else ""
-            tables.append(_as_report_table(table, title, more))
+            tables.append(_as_report_table(table, title, _on_coverage(inputs, table)))
     return tables
+
+
+def _on_coverage(inputs, table):
+    """What fractions of limits above the truth mean."""
+    notes = []
+    if "coverage" in table.colnames:
+        promised = f"{inputs.cl:g} or more is what {100 * inputs.cl:g} % limits promise."
+        notes.append(f"Coverage of {promised}")
+    if "limit_above_truth" in table.colnames:
+        factor = inputs.factor
+        notes.append(
+            f"Limits allow for the error of {factor}. A fraction of limits above the truth is "
+            f"called coverage only where {factor} is drawn anew in each realisation, or is exact; "
+            "elsewhere it need not be the confidence level."
+        )
+    return " ".join(notes)

@@ -10,12 +10,10 @@ import os
 import textwrap
 from pathlib import Path
 
-import yaml
-
 from dmgammapy.targets import Targets
 from dmgammapy.utils import atomic_path
 
-from ._dmpipe_files import DmpipeFile, DmskyLibrary, FileFinder, is_null
+from ._dmpipe_files import DmpipeFile, DmskyLibrary, FileFinder, is_null, yaml_lines
 from ._dmpipe_sims import DECAY_NOTE, channel_and_process, convert_plots, read_injected
 from ._yaml import ConfigError, YAMLSource
 
@@ -34,9 +32,9 @@ PRIORS = {
     "lgauss_log": ("profile", None),
     "lgauss": (
         "profile",
-        "lgauss is a density in J; profiled, its limits differ from those here, which use the "
+        "lgauss is a density in J; profiled, its limits are weaker than those here, which use the "
         "likelihood of log10 J (dmpipe's lgauss_like), by a factor 10^(s^2 ln 10) for a width of "
-        "s dex: 1.4 for 0.25 dex",
+        "s dex: those of dmpipe are 1.4 times as high for 0.25 dex",
     ),
 }
 BAD_PRIORS = {
@@ -154,7 +152,7 @@ class _Conversion:
         self.folder = Path.cwd() if output is None else output.resolve().parent
         self.data = data
         self.config, self.comments, self.notes = {}, {}, []
-        self.own_targets = {}
+        self.own_targets, self.one_version = {}, set()
 
     def run(self):
         self.ttype = self.master.take("ttype")
@@ -247,6 +245,7 @@ class _Conversion:
         self.own_targets[path] = Targets([target for target, _ in members])
         profiles = {profile for _, profile in members}
         if len(profiles) == 1:
+            self.one_version.add(path)
             return {"file": path.name, "profile": profiles.pop()}
         self.notes.append(
             f"{self.master.place('rosters')}: {key} has its own targets in several versions, so "
@@ -408,10 +407,19 @@ class _Conversion:
         name = str(section.take("profile"))
         model = "point" if "point" in self.spatial else self.spatial[0]
         profile = f"{name}_{model}"
-        self.profiles.setdefault(
-            profile, {"version": self.long_names.get(name, name), "spatial": SPATIAL[model]}
-        )
+        version = self.long_names.get(name, name)
+        self.profiles.setdefault(profile, {"version": version, "spatial": SPATIAL[model]})
+        self._add_version(version)
         return profile
+
+    def _add_version(self, version):
+        """Take own targets along in the version that makes a signal."""
+        for path in self.one_version:
+            targets = list(self.own_targets[path])
+            there, own = {(t.name, t.version) for t in targets}, self.library.own
+            wanted = dict.fromkeys((t.name, version) for t in targets)
+            more = [own[key] for key in wanted if key in own and key not in there]
+            self.own_targets[path] = Targets([*targets, *more])
 
     def _convert_blank_fields(self):
         if "random" not in self.master:
@@ -472,25 +480,5 @@ class _Conversion:
                     break_long_words=False, break_on_hyphens=False,
                 )  # fmt: skip
         for key, value in self.config.items():
-            lines += ["", f"# {self.comments[key]}", *_yaml_lines(key, value)]
+            lines += ["", f"# {self.comments[key]}", *yaml_lines(key, value)]
         return "\n".join(lines) + "\n"
-
-
-def _yaml_lines(key, value):
-    """Lines of one key: short values on one line, long mappings with a line for each entry."""
-
-    def dump(data, flow):
-        return yaml.safe_dump(
-            data, sort_keys=False, default_flow_style=flow, width=96, allow_unicode=True
-        ).splitlines()
-
-    if not isinstance(value, dict | list):
-        return dump({key: value}, False)
-    lines = dump({key: value}, None)
-    if isinstance(value, list) or (len(lines) == 1 and len(lines[0]) < 96):
-        return lines
-    lines = [f"{key}:"]
-    for name, entry in value.items():
-        text = dump({name: entry}, None if isinstance(entry, dict | list) else False)
-        lines += [f"  {line}" for line in text]
-    return lines

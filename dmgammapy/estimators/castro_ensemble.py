@@ -7,10 +7,10 @@ from scipy.special import ndtri
 from . import limits, statistics
 from .limits import LimitStatus
 
-__all__ = ["BAND_QUANTILES", "FEW", "CastroEnsemble", "band_pairs", "content_of_few"]
+__all__ = ["BAND_QUANTILES", "CastroEnsemble", "are_few", "band_pairs", "content_of_few"]
 
 BAND_QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
-FEW = 100  # realisations, below which a band of 95 % holds less than 94 % of further ones
+FEW, FEW_OUTSIDE = 100, 5  # realisations of which a band of 95 % holds 94 % of further ones
 ASIMOV_TS = 1e-3
 ENSEMBLE_QUANTITIES = ("norm", "norm_ul", "ts")
 TAIL_RTOL = 0.05  # by which the two tails of a band may differ: rounded quantiles
@@ -45,6 +45,32 @@ def band_pairs(q):
         if off[high] <= TAIL_RTOL * q[low]:
             pairs[round(float(q[high] - q[low]), 6)] = (int(low), high)
     return pairs
+
+
+def are_few(n, contents):
+    """Whether realisations are so few that their bands hold clearly less than they say.
+
+    Parameters
+    ----------
+    n : int or None
+        Number of realisations; None if there are none.
+    contents : iterable of float
+        Of the bands.
+
+    Returns
+    -------
+    few : bool
+        If there are fewer than 100, or fewer than 5 outside of the widest band.
+
+    Examples
+    --------
+    >>> from dmgammapy.estimators.castro_ensemble import are_few
+    >>> are_few(99, [0.68]), are_few(100, [0.68, 0.95]), are_few(200, [0.9973])
+    (True, False, True)
+    """
+    if n is None or not len(list(contents)):
+        return False
+    return n < FEW or n * (1 - max(contents)) < FEW_OUTSIDE * (1 - 1e-9)
 
 
 def content_of_few(low, high, n):

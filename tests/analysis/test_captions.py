@@ -170,7 +170,16 @@ def test_controls_in_other_channels():
 
 
 def test_energy_bins_have_their_own_level():
-    assert "upper limits at 95 % confidence." in said("sed", {"cl": 0.95}, cl=0.9)
+    assert "upper limits at 95 % confidence, where" in said("sed", {"cl": 0.95}, cl=0.9)
+
+
+@pytest.mark.parametrize("names", [["coverage"], ["limit_above_truth"], []])
+def test_coverage_is_called_so_only_where_it_is(names):
+    controls = QTable({"simulation": ["s"], "n": [9]} | {name: [0.9] for name in names})
+    report = build_report(inputs(limits={}, controls=controls))
+    (table,) = [t for s in report.sections for t in s.tables if t.title == "Limits of simulations"]
+    assert ("Coverage of 0.95 or more" in table.note) == (names == ["coverage"])
+    assert ("only where J is drawn anew" in table.note) == (names == ["limit_above_truth"])
 
 
 def test_controls_of_decay_are_lifetimes():

@@ -133,10 +133,22 @@ def test_example(example):
 
 
 def test_factor_of_the_density_in_jfactors():
-    """The note on lgauss: minimum of y^2/s^2 + 2 ln(10) y against that of y^2/s^2, in dex."""
+    """The note on lgauss: minimum of y^2/s^2 + 2 ln(10) y against that of y^2/s^2, in dex.
+
+    The density in J has 1 / J in it, so that -2 ln L grows with J: the smaller J wins, and limits
+    of the cross-section go up.
+    """
     s = 0.25
-    shift = s**2 * math.log(10)  # where the derivative 2 y / s^2 - 2 ln 10 is zero
-    assert 10**shift == pytest.approx(1.4, abs=0.01)
+    y = [-1 + i / 1e4 for i in range(20001)]
+    best = min(y, key=lambda y: y**2 / s**2 + 2 * math.log(10) * y)
+    assert best < 0
+    assert 10**-best == pytest.approx(1.4, abs=0.01)
+
+
+def test_the_note_says_which_side_is_stronger(example):
+    _, notes = convert(example)
+    assert "its limits are weaker than those here" in notes[0]
+    assert "those of dmpipe are 1.4 times as high" in notes[0]
 
 
 def test_written_file_is_commented_and_whole(example):

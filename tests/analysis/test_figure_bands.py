@@ -103,7 +103,7 @@ def test_titles_name_the_method_unless_it_goes_without_saying():
     ],
 )
 def test_all_central_bands_are_drawn_as_what_they_are(q, names, process):
-    simulated, arrays = ensemble(process, n=200)
+    simulated, arrays = ensemble(process, n=4000)
     figure = figures.limits(stack_of(NAMES, process=process), "b", bands=simulated.quantiles(q))
     assert [n for n in labels(figure) if "expected" in n] == [f"{n} % expected" for n in names]
     assert ("Expected, median" in labels(figure)) == (0.5 in q)
@@ -124,6 +124,9 @@ def test_few_simulations_are_counted_in_the_legend():
         assert f"95 % expected{end}" in labels(figure)
         figure = figures.best_fits(stack_of(NAMES), "b", ensemble(n=n)[0].quantiles())
         assert f"68 % expected{end}" in labels(figure)
+    wide = ensemble(n=200)[0].quantiles([0.00135, 0.99865])  # one of them would lie outside
+    figure = figures.limits(stack_of(NAMES), "b", bands=wide)
+    assert "99.7 % expected (200 simulations)" in labels(figure)
     asimov = gaussian(mean=[0, 0, 0]).expected_limits()
     assert "95 % expected" in labels(figures.limits(stack_of(NAMES), "b", bands=asimov))
 

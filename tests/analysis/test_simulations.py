@@ -1,5 +1,6 @@
 """Simulations of the pipeline: those of the classes, and the truth that was put in."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,17 +8,23 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
+from gammapy.maps import LabelMapAxis, MapAxis, RegionGeom, RegionNDMap
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dmgammapy.analysis import ConfigError, _steps
 from dmgammapy.analysis import _plan_simulations as plan_module
+from dmgammapy.analysis._expectations import background_counts
+from dmgammapy.analysis._report_controls import controls
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import (
     CastroEstimator,
     CastroMaps,
     ExpectedLimitsEstimator,
+    LimitStatus,
     SignificanceEstimator,
+    StackedDMLikelihood,
 )
+from dmgammapy.estimators.metadata import CastroMetaData
 from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
 from dmgammapy.targets import Target, Targets
 
@@ -171,8 +178,45 @@ def test_other_limits(project, analyse, method):
     limit, _ = stack.upper_limit_and_status(method=method, asimov=asimov, cl=0.9)
     table = QTable.read(analysis.output / "limits.ecsv")
     combined = table[table["target"] == "combined"]
-    assert_allclose(combined[f"sigmav_ul_{method}"].value, limit.data.ravel(), rtol=1e-9)
-    assert_allclose(combined["sigmav_ul"].value, stack.sigmav_ul.data.ravel(), rtol=1e-15)
+    assert_allclose(combined["sigmav_ul"].value, limit.data.ravel(), rtol=1e-9)
+    assert set(combined["method"]) == {method}
+    assert table.meta["limit_method"] == method
+    # the profile, of the classes alone, stands beside it; targets alone are by it
+    observed = [estimator.castro.run(dataset) for dataset in datasets]
+    profile = StackedDMLikelihood(observed, cl=0.9).run().sigmav_ul.data.ravel()
+    if method == "cls":  # the power is enough for the others
+        assert (abs(profile / limit.data.ravel() - 1) > 0.01).all()
+    assert_allclose(combined["sigmav_ul_profile"].value, profile, rtol=1e-9)
+    draco = table[table["target"] == "draco"]
+    assert set(draco["method"]) == {"profile"}
+    alone = StackedDMLikelihood(observed[:1], cl=0.9).run().sigmav_ul.data.ravel()
+    assert_allclose(draco["sigmav_ul"].value, alone, rtol=1e-9)
+    # what figures take as observed has the same numbers, and says by which method
+    shown = CastroMaps.read(analysis.output / "limits/all/profile.fits")
+    assert_allclose(shown.sigmav_ul.data, limit.data, rtol=1e-9)
+    assert f"upper limits by the method {method!r}." in shown.meta.notes
+    assert_array_equal(shown.stat_scan.data, stack.stat_scan.data)
+
+
+def test_one_method_in_bands_realisations_and_limits(project, make, tmp_path):
+    """The observed limit of expected data lies on the median; single realisations fit, too."""
+    analysis = make(
+        simulations={"null": scenario(n=5, redraw_jfactor=True)}, limits={"methods": ["cls"]},
+        bands={"method": "asimov", "quantiles": [0.16, 0.5, 0.84]},
+    )  # fmt: skip
+    analysis.run(steps=["limits", "bands", "collect"])
+    asimov = analysis.results["asimov"]
+    limit, _ = asimov.upper_limit_and_status(method="cls", asimov=asimov)
+    assert_allclose(analysis.results["bands"].sigmav_ul.data[1], limit.data, rtol=1e-3)
+    task = analysis.pipeline.tasks["simulate/null/all/profile/0000"]
+    files = {name: Path(path) for name, path in task.files.items()}
+    params = task.params | {"realisation": 3, "output": "one.fits"}
+    _steps.simulated_stack(params, files, dict.fromkeys(task.parents, {}), tmp_path)
+    one = CastroMaps.read(tmp_path / "one.fits")
+    ensemble = analysis.results["simulation", "null"]
+    assert_allclose(one.sigmav_ul.data, ensemble.sigmav_ul.data[3], rtol=1e-3)
+    assert "upper limits by the method 'cls'." in one.meta.notes
+    assert QTable.read(analysis.output / "limits.ecsv").meta["limit_method"] == "cls"
 
 
 def test_asymptotic_bands(project, analyse):
@@ -264,6 +308,49 @@ def test_signal_of_another_profile(project, analyse):
     assert abs(ratio - 1) < 4 * error
 
 
+@pytest.mark.parametrize(("seen", "signal"), [("nfw", "burkert"), ("burkert", "nfw")])
+def test_profiles_of_ones_own_table(project, analyse, seen, signal):
+    """The true J is that of the roster's own file, not of a bundled version of the same name."""
+    write_bright(project, DRACO)
+    own = {"nfw": 19.0, "burkert": 18.8}
+    targets = [
+        target.copy(log10_jfactor=own[name])
+        for name in own
+        for target in Targets.from_names([f"draco:ackermann2014_{name}"])
+    ]
+    Targets(targets).write(project / "own.ecsv")
+    analysis = analyse(
+        targets={"file": "own.ecsv", "select": [f"draco:{seen}"]}, jfactor="fixed",
+        profiles={name: f"ackermann2014_{name}" for name in own}, bands="none",
+        simulations={"other": scenario(n=75, injected=SIGNAL, profile=signal)},
+    )  # fmt: skip
+    ratio, error = recovered(analysis, "other", 1e-25)
+    assert abs(ratio - 10 ** (own[signal] - own[seen])) < 4 * error < 0.1
+
+
+@pytest.mark.parametrize(
+    ("key", "there", "here"), [("draco", 19.0, 19.0), ("draco:there", 19.0, DRACO.log10_jfactor)]
+)
+def test_true_j_of_an_override(make, key, there, here):
+    """What the configuration gives counts for the J of the signal, too."""
+    analysis = make(
+        targets=["draco:here"], jfactor={"targets": {key: {"log10_jfactor": 19.0}}},
+        profiles={"here": "ackermann2014_nfw", "there": "ackermann2014_burkert"},
+        simulations={
+            "other": scenario(n=2, injected=SIGNAL, profile="there"),
+            "same": scenario(n=2, injected=SIGNAL, profile="here"),
+        },
+    )  # fmt: skip
+    tasks = analysis.pipeline.tasks
+    assert analysis.targets[0].log10_jfactor == here
+    true = {
+        name: tasks[f"simulate/{name}/all/profile/0000"].params["scenario"]["log10_jfactor"]
+        for name in ("other", "same")
+    }
+    assert true["other"] == ("observed" if there == here else {"draco": there})
+    assert true["same"] == "observed"
+
+
 def test_a_drawn_j_and_that_of_a_profile_exclude_each_other(make):
     section = scenario(n=2, profile="there", log10_jfactor="prior")
     with pytest.raises(ConfigError, match="not both"):
@@ -352,3 +439,172 @@ def test_stack_of_one_realisation_is_that_of_the_ensemble(project, make, tmp_pat
     assert_allclose(one.sigmav_ul.data, ensemble.sigmav_ul.data[3], rtol=1e-4)
     assert (abs(one.sigmav_ul.data / ensemble.sigmav_ul.data[2] - 1) > 1e-3).all()
     assert one.stat_scan.data.shape[-3] > 10
+
+
+# ---- what is said about what was simulated -----------------------------------------------------
+
+
+def test_guessed_backgrounds_are_told(project, analyse):
+    """Bins with less than five counts: those of the scans' truth, in every place that shows it."""
+    section = {"n": 3, "undetermined": "power_law", "least_counts": 5}
+    analysis = analyse(simulations={"null": section}, report=True)
+    (note,) = [n for n in analysis.results["bands"].meta.notes if "power law" in n]
+    for target in (DRACO, SEGUE):
+        # where nothing was counted a scan is a straight line in the norm
+        dataset = SEDLikelihoodDataset.read(project / f"sed_{target.name}.fits")
+        slope = np.diff(dataset.stat_scan, axis=1) / np.diff(dataset.norm_scan, axis=1)
+        empty = np.isclose(slope, slope[:, :1], rtol=1e-3).all(axis=1)
+        (n,) = re.findall(rf"{target.name} (\d+) of 24", note)
+        assert empty.sum() > 0
+        assert empty.sum() <= int(n) < 24
+    for name in ("summary.txt", "report.html"):
+        assert "undetermined: power_law" in (analysis.output / name).read_text()
+    known = analyse("known", simulations={"null": scenario(n=3)})
+    assert not [n for n in known.results["bands"].meta.notes if "power law" in n]
+
+
+def test_few_counts_are_told(project, analyse):
+    """At 10 GeV thousands of photons lie under the signal, at 1 TeV less than ten."""
+    analysis = analyse(
+        masses=["10 GeV", "1 TeV"], bands="asimov", simulations={"defaults": scenario()}
+    )
+    (note,) = [n for n in analysis.results["bands"].meta.notes if "background counts" in n]
+    assert "(b at 1000 GeV, down to" in note
+    assert note in analysis.summary
+
+
+def test_background_counts():
+    """Two bins by hand: equal signal to background in one, and none in the other."""
+
+    class Member:
+        def __init__(self, signal, background):
+            self.profiles = self
+            self.signal, self.background = np.array(signal), np.array(background)
+
+    one = Member([[1.0, 2.0], [3.0, 0.0]], [4.0, 8.0])
+    # the same density of signal: all background counts; one bin: its own
+    assert_allclose(background_counts([one]), [12.0, 4.0])
+    assert_allclose(background_counts([one, one]), [24.0, 8.0])
+
+
+# ---- simulations by other names ----------------------------------------------------------------
+
+
+def test_the_null_may_have_another_name(project, analyse):
+    analysis = analyse(
+        simulations={"noise": scenario(n=20), "signal": scenario(n=2, injected=SIGNAL)},
+        bands={"simulation": "noise"}, plots={"kinds": ["ts", "best_fits"]},
+    )  # fmt: skip
+    assert analysis.pipeline.null_scenario == "noise"
+    wanted = SignificanceEstimator().run(analysis.combined, analysis.results["simulation", "noise"])
+    assert_allclose(analysis.results["significance"]["p_channels"], wanted["p_channels"])
+    for kind in ("ts", "best_fits"):
+        parents = analysis.pipeline.tasks[f"plot/{kind}/profile_b"].parents
+        assert "collect/noise/all/profile" in parents
+
+
+def test_significance_needs_simulations(make):
+    plan = make(simulations={"null": scenario(n=19)}).pipeline
+    assert not [id for id in plan.tasks if id.startswith("significance")]
+    (note,) = [note for note in plan.notes if "significance" in note]
+    assert "20 simulations, null has 19" in note
+    assert make(simulations={"signal": scenario(injected=SIGNAL)}).pipeline.null_scenario is None
+
+
+def test_seed_of_the_null_does_not_matter_to_asimov_data(make):
+    """Nothing is drawn, so nothing is computed again."""
+    given = {"bands": "asimov", "limits": {"methods": ["cls"]}}
+    tasks = [
+        make(simulations={"null": scenario(n=2, seed=seed, redraw_jfactor=redraw)}, **given)
+        .pipeline.tasks["bands/asimov/all/profile"]
+        for seed, redraw in ((0, False), (5, True))
+    ]  # fmt: skip
+    assert tasks[0] == tasks[1]
+
+
+# ---- controls ----------------------------------------------------------------------------------
+
+
+def ensemble_of(limits, status=0):
+    """Realisations of one mass and channel with these limits, in 1e-26 cm3 s-1."""
+    limits = np.asarray(limits, dtype=float)
+    n = len(limits)
+    axes = [
+        MapAxis.from_nodes([100.0], name="mass", unit="GeV", interp="log"),
+        LabelMapAxis(["b"], name="channel"),
+        MapAxis.from_nodes(np.arange(n), name="realisation", interp="lin"),
+    ]
+    geom = RegionGeom(None, axes=axes)
+    shape = geom.data_shape
+    values = {
+        "reference": np.full(n, 1e-26), "norm": 0.5 * limits, "norm_ul": limits,
+        "ts": np.ones(n), "status": np.broadcast_to(status, n),
+    }  # fmt: skip
+    data = {
+        name: RegionNDMap(
+            geom, np.asarray(v, dtype=float).reshape(shape),
+            unit="cm3 s-1" if name == "reference" else "",
+        )
+        for name, v in values.items()
+    }  # fmt: skip
+    return CastroMaps(data, CastroMetaData(process="annihilation", spectra="pppc4", cl=0.95))
+
+
+def control(ensemble, mass="100 GeV", channel="b", redraw=True, method="profile"):
+    """Row of the table of controls of a signal of 3e-26 cm3 s-1."""
+
+    class Outputs:
+        def castro(self, name):
+            return ensemble
+
+    signal = {"sigmav": "3e-26 cm3 s-1", "tau": None, "mass": mass, "channel": channel}
+    section = {"injected": signal, "redraw_jfactor": redraw, "profile": None}
+    params = {
+        "scenarios": {"signal": section}, "process": "annihilation", "extra_widths": False,
+        "rosters": {"all": ["draco"]},
+        "members": [[{"label": "draco", "target": {"log10_jfactor_err": 0.2}}]],
+    }  # fmt: skip
+    (row,) = controls(params, Outputs(), [("all", method)])
+    return row
+
+
+def test_limits_beyond_the_grid_are_above_the_truth():
+    """Five found, of which three are above 3; two beyond the grid, one excluded, two unknown."""
+    edge, none, excluded = (
+        LimitStatus.GRID_EDGE, LimitStatus.NO_INFORMATION, LimitStatus.ALL_EXCLUDED,
+    )  # fmt: skip
+    nan = np.nan
+    limits = [1, 2, 4, 5, 6, nan, nan, nan]
+    row = control(ensemble_of(limits, [0, 0, 0, 0, 0, edge, edge, excluded]))
+    assert row["n"] == 8
+    assert row["coverage"] == 5 / 8
+    assert row["coverage_err"] == pytest.approx(np.sqrt(0.6111 * 0.3889 / 8), abs=1e-4)
+    # ranks: all excluded, 1, 2, 4, 5, 6, beyond, beyond
+    assert row["median_ul"].to_value("1e-26 cm3 s-1") == pytest.approx(4.5)
+    row = control(ensemble_of([1, 4, 4, 4], [0, 0, 0, 0]))
+    assert row["coverage"] == 0.75
+    assert control(ensemble_of([4, nan, nan], [0, edge, edge]))["note"] == "median limit: grid edge"
+    assert control(ensemble_of([4, 4, nan], [0, 0, none]))["n"] == 2
+
+
+def test_a_fraction_is_coverage_only_if_j_was_drawn():
+    ensemble = ensemble_of([1, 4, 4, 4])
+    row = control(ensemble, redraw=False)
+    assert "coverage" not in row.colnames
+    assert row["limit_above_truth"] == 0.75
+    assert not row["redraw_jfactor"]
+    assert control(ensemble, redraw=False, method="fixed")["coverage"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("changed", "note"),
+    [
+        ({"mass": "200 GeV"}, "injected mass 200 GeV not on the grid: no control"),
+        ({"channel": "tau"}, "channel tau not analysed: no control"),
+    ],
+)
+def test_signals_off_the_grid_are_listed(changed, note):
+    row = control(ensemble_of([1, 4]), **changed)
+    assert row["note"] == note
+    assert np.isnan(row["median_ul"])
+    assert "coverage" not in row.colnames
