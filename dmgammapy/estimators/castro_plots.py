@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .castro_ensemble import band_pairs
+
 __all__ = ["CastroPlots"]
 
 FAR_STAT = 50.0
@@ -223,16 +225,20 @@ class CastroPlots:
 
 
 def _bands(quantiles, limits):
-    """Median and bands by the names of `plot_limit_bands`, as far as there are quantiles."""
+    """Median and bands by the names of `plot_limit_bands`, as far as there are quantiles.
+
+    An end without a number leaves a gap: the band is open there.
+    """
     out = {}
     middle = np.flatnonzero(np.isclose(quantiles, 0.5))
     if middle.size:
         out["median"] = limits[middle[0]]
-    for name, low in (("band68", 0.16), ("band95", 0.025)):
-        ends = [np.flatnonzero(np.isclose(quantiles, q, atol=2e-3)) for q in (low, 1 - low)]
-        if all(end.size for end in ends):
-            edges = [limits[end[0]] for end in ends]
-            out[name] = (np.fmin(*edges), np.fmax(*edges))
+    bands = {}
+    for content, (low, high) in band_pairs(quantiles).items():
+        edges = limits[low], limits[high]
+        bands[content] = np.minimum(*edges), np.maximum(*edges)
+    if bands:
+        out["bands"] = bands
     if not out:
         raise ValueError(f"no median and no band among the quantiles {quantiles}.")
     return out

@@ -153,8 +153,8 @@ def test_plot_bands(monkeypatch):
     monkeypatch.setattr("dmgammapy.visualization.plot_limit_bands", spy)
     ax = sample.quantiles().plot_bands(truth=(50 * u.GeV, 3e-26 * u.Unit("cm3 s-1")))
     assert_allclose(drawn["median"].value, [50.5e-26, 101e-26])
-    assert_allclose(drawn["band68"][0].value, [16.5e-26, 33e-26])
-    assert_allclose(drawn["band95"][1].value, [98e-26, 196e-26])
+    assert_allclose(drawn["bands"][0.68][0].value, [16.5e-26, 33e-26])
+    assert_allclose(drawn["bands"][0.95][1].value, [98e-26, 196e-26])
     assert ax.get_xscale() == "log"
 
 
