@@ -13,6 +13,7 @@ KINDS = {
     "castro": "likelihood of a target and instrument, J not treated",
     "target": "likelihood of a target, J treated",
     "stack": "likelihood of a roster",
+    "observed": "the same with the limits of the main method",
     "contributions": "share of each target in the limits of a roster",
     "simulation": "ensemble of realisations of a simulation",
     "simulation_bands": "its quantiles",
@@ -26,6 +27,7 @@ KINDS = {
 # files of a roster and J treatment
 PLACES = {
     "stack": "stacks/{}.fits",
+    "observed": "limits/{}.fits",
     "contributions": "stacks/{}_contributions.ecsv",
     "simulation": "simulations/{}.fits",
     "simulation_bands": "simulations/{}_bands.fits",
@@ -43,10 +45,10 @@ class Results:
 
     After the kind come the names it takes; roster and J treatment may be left out for the first
     ones, and a channel may follow, which is then picked. Kinds are ``castro`` (target, instrument),
-    ``target`` (target, J treatment), ``stack``, ``contributions``, ``bands``, ``asimov``,
-    ``blank``, ``blank_bands``, ``limits``, ``significance`` (roster, J treatment), ``simulation``
-    and ``simulation_bands`` (simulation, roster, J treatment). Every file is checked before it is
-    read.
+    ``target`` (target, J treatment), ``stack``, ``observed``, ``contributions``, ``bands``,
+    ``asimov``, ``blank``, ``blank_bands``, ``limits``, ``significance`` (roster, J treatment),
+    ``simulation`` and ``simulation_bands`` (simulation, roster, J treatment). Every file is checked
+    before it is read.
     """
 
     def __init__(self, plan, store, state_of):

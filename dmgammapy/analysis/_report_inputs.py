@@ -124,4 +124,12 @@ def _scenario(name, section):
     if signal is not None:
         strength = signal["sigmav"] or signal["tau"]
         text = f"{strength}, {signal['mass']}, {channel_label(signal['channel'])}"
-    return {"name": name, "injected": text, "n": section["n"], "seed": section["seed"]}
+    true = section["log10_jfactor"] if section["profile"] is None else section["profile"]
+    return {
+        "name": name,
+        "injected": text,
+        "n": section["n"],
+        "seed": section["seed"],
+        "true_J": None if signal is None else true,
+        "observed_J": "drawn anew" if section["redraw_jfactor"] else "as it is",
+    }

@@ -1,10 +1,12 @@
 """Control fields from files: their stacks, and what happens where targets have not as many."""
 
+import re
 import shutil
 
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import QTable
 from numpy.testing import assert_allclose
 
 from dmgammapy.analysis import ConfigError
@@ -21,8 +23,6 @@ BLANK = "blank/{target}_blank_{field}.fits"
 @pytest.fixture
 def fields(project):
     """Three fields of Draco, four of Segue 1, as SED files."""
-    from astropy.table import QTable
-
     table = QTable.read(project / "truth.ecsv")
     (project / "blank").mkdir()
     for target, n in zip(TARGETS, (3, 4), strict=True):
@@ -109,3 +109,124 @@ def test_field_of_another_target_is_refused(project, fields, analyse):
     shutil.copy(project / "sed_segue_1.fits", fields / "draco_blank_0002.fits")
     with pytest.raises(RuntimeError, match="says that it is of segue_1, not of draco"):
         analyse(blank_fields=BLANK)
+
+
+# ---- several instruments -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(project, fields):
+    """Draco and Segue 1 by two instruments; the fields of the second are those of the first."""
+    (project / "magic").mkdir()
+    for target, n in zip(TARGETS, (3, 4), strict=True):
+        shutil.copy(project / f"sed_{target.name}.fits", project / f"magic_{target.name}.fits")
+        for k in range(n):
+            name = f"{target.name}_blank_{(k + 1) % n:04d}.fits"
+            shutil.copy(fields / name, project / f"magic/{target.name}_blank_{k:04d}.fits")
+    shutil.copytree(fields, project / "lat")
+    return {"datasets": {"lat": "sed_{target}.fits", "magic": "magic_{target}.fits"}}
+
+
+def test_one_path_of_two_instruments_is_refused(two, make):
+    """Each field would be counted twice."""
+    with pytest.raises(ConfigError, match=r"counted twice, as a field of lat and of magic; put {i"):
+        make(**two, blank_fields=BLANK).plan()
+    paths = {"lat": BLANK, "magic": BLANK}
+    with pytest.raises(ConfigError, match=r"key 'blank_fields.path.magic'.*counted twice"):
+        make(**two, blank_fields={"path": paths}).plan()
+
+
+def test_a_file_by_two_names_is_refused(project, two, make):
+    for path in (project / "magic").glob("draco*"):
+        path.unlink()
+        path.symlink_to(project / "lat" / path.name)
+    with pytest.raises(ConfigError, match="counted twice"):
+        make(**two, blank_fields="{instrument}/{target}_blank_{field}.fits").plan()
+
+
+@pytest.mark.parametrize("path", ["placeholder", "by instrument"])
+def test_fields_of_each_instrument(project, two, analyse, path):
+    pattern = "{target}_blank_{field}.fits"
+    paths = {
+        "placeholder": f"{{instrument}}/{pattern}",
+        "by instrument": {"lat": f"blank/{pattern}", "magic": f"magic/{pattern}"},
+    }
+    analysis = analyse(**two, blank_fields={"path": paths[path]}, jfactor="fixed")
+    for k in range(3):
+        castros = []
+        for target, n in zip(TARGETS, (3, 4), strict=True):
+            for name, number in (("lat", k), ("magic", (k + 1) % n)):
+                file = project / f"blank/{target.name}_blank_{number:04d}.fits"
+                dataset = SEDLikelihoodDataset.read(file, instrument=name)
+                dataset.models = target.to_models("100 GeV", "b")
+                castros.append(CastroEstimator(MASSES, ["b"]).run(dataset))
+        wanted = StackedDMLikelihood(castros, method="fixed").run()
+        found = analysis.results["blank"].sigmav_ul.data[k]
+        assert_allclose(found, wanted.sigmav_ul.data, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"path": {"hess": BLANK}}, "no instrument 'hess' in datasets, which has lat, magic"),
+        ({"path": {"lat": "blank.fits"}}, "'blank_fields.path.lat': the path must hold {target}"),
+        ({"path": "{who}/{target}_{field}"}, "unknown placeholder {who}"),
+        ({"path": BLANK, "format": "fits"}, "'blank_fields.format': must be one of"),
+    ],
+)
+def test_bad_sections(two, make, section, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        make(**two, blank_fields=section).plan()
+
+
+def test_instrument_without_a_name(fields, make):
+    with pytest.raises(ConfigError, match="name the instrument"):
+        make(blank_fields="{instrument}/{target}_{field}.fits").plan()
+
+
+def test_files_of_another_format(project, fields, analyse):
+    """Fields as FITS of GADF, data as fermipy has them; with the wrong word they can't be read."""
+    wanted = analyse("gadf", blank_fields=BLANK).results["blank"].sigmav_ul.data
+    for target in TARGETS:
+        dataset = SEDLikelihoodDataset.read(project / f"sed_{target.name}.fits")
+        dataset.write(project / f"fermipy_{target.name}.fits", format="fermipy")
+    given = {"datasets": {"path": "fermipy_{target}.fits", "format": "fermipy"}}
+    analysis = analyse(**given, blank_fields={"path": BLANK, "format": "gadf"})
+    assert_allclose(analysis.results["blank"].sigmav_ul.data, wanted, rtol=1e-9)
+    with pytest.raises(RuntimeError, match="blank/castro/draco"):
+        analyse("wrong", **given, blank_fields=BLANK)
+
+
+# ---- the main method ---------------------------------------------------------------------------
+
+
+def test_limits_by_the_main_method(project, fields, analyse):
+    """CLs with the expected counts for reference, of the classes alone."""
+    analysis = analyse(
+        blank_fields=BLANK, limits={"methods": ["cls"]}, jfactor="fixed",
+        simulations={"defaults": {"expectations": "truth.ecsv"}},
+    )  # fmt: skip
+    datasets, known = [], {}
+    table = QTable.read(project / "truth.ecsv")
+    for target in TARGETS:
+        rows = table[table["target"] == target.name]
+        known[target.name] = SEDExpectation(rows["background"], rows["npred"])
+        datasets.append(SEDLikelihoodDataset.read(project / f"sed_{target.name}.fits"))
+        datasets[-1].models = target.to_models("100 GeV", "b")
+    asimov = SimulatedDatasetMaker(seed=0, expectations=known).asimov(datasets)
+    estimator = CastroEstimator(MASSES, ["b"])
+    expected = StackedDMLikelihood(estimator.run(asimov), method="fixed").run()
+    blank = analysis.results["blank"]
+    for k in range(3):
+        stack = stack_by_hand(fields, k, method="fixed")
+        limit, _ = stack.upper_limit_and_status(method="cls", asimov=expected)
+        assert_allclose(blank.sigmav_ul.data[k], limit.data, rtol=1e-6)
+        assert (abs(limit.data / stack.sigmav_ul.data - 1) > 1e-3).any()
+    assert "upper limits by the method 'cls'." in blank.meta.notes
+
+
+def test_notes_reach_summary_and_report(fields, analyse):
+    analysis = analyse(blank_fields=BLANK, report=True)
+    text = "blank fields: 3 blank fields are used, the fewest of any target"
+    assert text in analysis.summary
+    assert text in (analysis.output / "report.html").read_text()

@@ -95,6 +95,72 @@ def test_width_override_and_methods(project, edit):
     np.testing.assert_allclose(marginal, profile, rtol=0.15)
 
 
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [
+        ("draco", ["one", "two"]),
+        ("draco:ackermann2014_nfw", ["one"]),
+        ("draco:burkert", ["two"]),
+        ("draco:ackermann2014_burkert", ["two"]),
+    ],
+)
+def test_override_of_one_version(make, key, changed):
+    """A roster of each version; 0.3 dex more in J halve the limit."""
+    given = {
+        "targets": None, "jfactor": {"method": "fixed"},
+        "rosters": {"one": ["draco:ackermann2014_nfw"], "two": ["draco:burkert"]},
+        "profiles": {"burkert": "ackermann2014_burkert"},
+    }  # fmt: skip
+    plain = make("plain", **given)
+    plain.run()
+    tables = {target.version: target.log10_jfactor for target in plain.targets}
+    versions = {"one": "ackermann2014_nfw", "two": "ackermann2014_burkert"}
+    wanted = tables[versions[changed[0]]] + 0.3
+    given["jfactor"] = {"method": "fixed", "targets": {key: {"log10_jfactor": wanted}}}
+    other = make("other", **given)
+    other.run()
+    table = QTable.read(other.output / "targets.ecsv")
+    for name, version in versions.items():
+        before, after = (a.results["stack", name].sigmav_ul.data for a in (plain, other))
+        ratio = 10 ** (tables[version] - wanted) if name in changed else 1
+        assert_allclose(after / before, ratio, rtol=1e-5)
+        (row,) = table[table["version"] == version]
+        source = f"jfactor.targets.{key}" if name in changed else "table"
+        assert row["log10_jfactor_from"] == source
+    notes = [n for n in other.pipeline.members.notes if "jfactor.targets" in n]
+    if key != "draco":
+        assert not notes
+        return
+    (note,) = notes
+    assert "draco as ackermann2014_nfw and burkert; draco:ackermann2014_nfw would be" in note
+    assert note in other.summary
+
+
+def test_the_narrowest_override_counts(make):
+    """Values of the version go over those of the name, and both are told."""
+    analysis = make(
+        targets=["draco:ackermann2014_nfw"],
+        jfactor={
+            "targets": {
+                "draco:ackermann2014_nfw": {"log10_jfactor": 18.5},
+                "draco": {"log10_jfactor": 19.5, "log10_jfactor_err": 0.3},
+            }
+        },
+        report=True,
+    )
+    analysis.run()
+    (target,) = analysis.targets
+    assert (target.log10_jfactor, target.log10_jfactor_err) == (18.5, 0.3)
+    source = "jfactor.targets.draco:ackermann2014_nfw; width: jfactor.targets.draco"
+    assert QTable.read(analysis.output / "targets.ecsv")["log10_jfactor_from"][0] == source
+    assert source in (analysis.output / "report.html").read_text()
+
+
+def test_override_of_a_version_that_is_not_used(make):
+    with pytest.raises(ConfigError, match="draco is not used as 'pace2018_nfw', but as ackermann"):
+        make(jfactor={"targets": {"draco:pace2018_nfw": {"log10_jfactor": 19}}}).plan()
+
+
 def test_decay(project, edit):
     """Lifetimes: the limit is one over that of the rate, at twice the mass."""
     edit("", "process: decay\njfactor: fixed\nexecution: {on_error: skip}\n")

@@ -1,14 +1,16 @@
 """Translation of dmpipe's configuration; expectations are written by hand from its code."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dmgammapy.analysis import AnalysisConfig, ConfigError
+from dmgammapy.analysis import AnalysisConfig, ConfigError, DMAnalysis
 from dmgammapy.analysis._dmpipe_sims import channel_and_process
 from dmgammapy.analysis.dmpipe_config import convert_dmpipe_config, dmpipe_config_text
+from dmgammapy.analysis.example import EXAMPLE_FOLDER
 from dmgammapy.targets import Targets
 
 MASTER = """\
@@ -214,7 +216,8 @@ def test_real_example(test_data, monkeypatch, tmp_path):
     # fermipy's own configuration: all of its sections are named
     (note,) = [n for n in notes if n.startswith("config/config_dSphs.yaml")]
     assert "selection, binning, data, gtlike, model, fileio: of fermipy's analysis" in note
-    assert len(notes) == 4
+    single = [n for n in notes if "dmpipe draws every simulation; here the first" in n]
+    assert (len(notes), len(single)) == (8, 4)
 
 
 # ---- nothing is dropped --------------------------------------------------------------------------
@@ -467,6 +470,31 @@ def test_own_targets_go_to_a_table(example):
     (target,) = Targets.read(example / "analysis_test.ecsv")
     assert (target.name, target.log10_jfactor, target.log10_jfactor_err) == ("mine", 19.0, 0.2)
     AnalysisConfig.read(example / "analysis.yaml")
+
+
+def test_own_targets_in_the_version_of_the_signal(example):
+    """The signal has the J of the user's own other version, 0.5 dex above the one analysed."""
+    folder = example / "dmsky_data" / "targets"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(
+        "mine:\n"
+        "  v1: {j_integ: 1e19, j_sigma: 0.2, ra: 10.0, dec: -5.0, distance: 50.0}\n"
+        "  v2: {j_integ: 3.1622776601683795e19, j_sigma: 0.2, ra: 10, dec: -5, distance: 50}\n"
+    )
+    (example / "dmsky_data/rosters/roster.yaml").write_text("test: ['mine:v1']\n")
+    edit(example, "master.yaml", "profile: ack2016", "profile: v2")
+    edit(example, "master.yaml", "random: {}\n", "")
+    convert(example, output=example / "analysis.yaml")
+    targets = Targets.read(example / "analysis_test.ecsv")
+    assert {t.version: t.log10_jfactor for t in targets} == pytest.approx({"v1": 19, "v2": 19.5})
+    config = AnalysisConfig.read(example / "analysis.yaml")
+    path = Path(config.datasets["fermi-lat"].path.format(target="mine", profile="v1_point"))
+    path = config.folder / path
+    path.parent.mkdir(parents=True)
+    shutil.copy(EXAMPLE_FOLDER / "sed_draco.fits", path)
+    tasks = DMAnalysis(config, output=example / "out").pipeline.tasks
+    true = tasks["simulate/100GeV_bb_1e25/test/fixed/0000"].params["scenario"]["log10_jfactor"]
+    assert true == pytest.approx({"mine": 19.5})
 
 
 # ---- bad input -----------------------------------------------------------------------------------

@@ -37,7 +37,8 @@ def test_all_outputs(project, analyse):
     expected |= {f"simulations/null/all/profile{end}.fits" for end in ("", "_bands")}
     expected |= {"simulations/null/all/profile/parts/0000_stack.fits"}
     expected |= {"bands/all/profile.fits", "significance/all/profile.ecsv"}
-    expected |= {"limits/all/profile.ecsv", "limits.ecsv", "targets.ecsv", "summary.txt"}
+    expected |= {"limits/all/profile.ecsv", "limits/all/profile.fits"}
+    expected |= {"limits.ecsv", "targets.ecsv", "summary.txt"}
     assert set(contents(analysis.output)) == expected
     # the files of the targets make the same stack again
     parts = [CastroMaps.read(analysis.output / f"castro/{name}.fits") for name in labels]
@@ -194,6 +195,8 @@ def test_skip(project, broken, make):
         np.testing.assert_array_equal(one, two)
     table = QTable.read(analysis.output / "limits.ecsv")
     assert set(table["target"]) == {"combined", "segue_1"}
+    assert table.meta["targets"] == {"all": ["segue_1"]}
+    assert table.meta["lost"] == {"all": ["draco"]}
     lost = CastroMaps.read(analysis.output / "simulations/null/all/profile/targets/draco.fits")
     assert lost.is_empty.all()
     assert "left out" in lost.meta.notes[0]
