@@ -5,15 +5,28 @@ Names are imported when they are used: a run that finds everything done needs no
 
 from importlib import import_module
 
-__all__ = ["AnalysisConfig", "AnalysisError", "ConfigError", "DMAnalysis", "Failure", "Results"]
+__all__ = [
+    "AnalysisConfig",
+    "AnalysisError",
+    "ConfigError",
+    "DMAnalysis",
+    "DamagedResultError",
+    "Failure",
+    "Results",
+    "StoreLockedError",
+    "convert_dmpipe_config",
+]
 
 _HOMES = {
     "AnalysisConfig": "config",
     "AnalysisError": "_run",
     "ConfigError": "config",
     "DMAnalysis": "core",
+    "DamagedResultError": "store",
     "Failure": "_run",
     "Results": "_lookup",
+    "StoreLockedError": "store",
+    "convert_dmpipe_config": "dmpipe_config",
 }
 
 

@@ -7,6 +7,7 @@ from dmgammapy.estimators import CastroMaps
 from dmgammapy.makers import BlankFieldMaker, move_source
 
 from ._data import castro_of, make_estimator, make_stack, read_member, write_castro
+from ._files import common_fields, say_left_out
 from ._step_tools import by_method, one_path
 
 __all__ = ["as_ensemble", "blank_castros", "blank_stack", "blank_stacks"]
@@ -15,7 +16,7 @@ __all__ = ["as_ensemble", "blank_castros", "blank_stack", "blank_stacks"]
 def blank_castros(params, files, parents, folder):
     """Likelihood of sigmav at the blank fields of one target and instrument."""
     estimator = make_estimator(params, files)
-    member = params["member"]
+    member, said = params["member"], {}
     outputs = params["outputs"]
     if params["fields"] is None:
         castros = _moved_castros(params, files, member, estimator, len(outputs))
@@ -23,10 +24,13 @@ def blank_castros(params, files, parents, folder):
         castros = []
         for name in params["fields"]:
             field = member | params["described"] | {"file": name, "shown": params["shown"][name]}
-            castros.append(castro_of(params, files, field, estimator))
+            result, owner = castro_of(params, files, field, estimator)
+            castros.append(result)
+            said |= {name: owner} if owner else {}
     for result, relative in zip(castros, outputs, strict=True):
         write_castro(result, folder / relative)
-    return {"notes": sorted({note for result in castros for note in result.meta.notes})}
+    notes = sorted({note for result in castros for note in result.meta.notes})
+    return {"notes": notes, "said": said}
 
 
 def _moved_castros(params, files, member, estimator, n_fields):
@@ -54,26 +58,20 @@ def _moved_castros(params, files, member, estimator, n_fields):
 
 
 def blank_stacks(params, files, parents, folder):
-    """Stacks of the first blank field of all targets, of the second of all, ..."""
-    blank, notes = _blank_files(parents)
-    n = min(len(paths) for paths in blank.values())
-    unequal = {name: len(paths) for name, paths in blank.items() if len(paths) != n}
-    if unequal:
-        notes.append(f"{n} blank fields are used, the fewest of any target; more are of {unequal}.")
+    """Stacks of the blank fields with the same number of all targets."""
+    blank, notes = _blank_files(params, parents)
     asimov = _asimov(params, parents)
-    ensemble = as_ensemble([_stack_of_field(blank, i, params, asimov) for i in range(n)])
-    ensemble.meta.origin = f"{n} blank fields of each target"
+    ensemble = as_ensemble([_stack_of_field(paths, params, asimov) for paths in blank])
+    ensemble.meta.origin = f"{len(blank)} blank fields of each target"
     ensemble.meta.notes = [*ensemble.meta.notes, *notes]
     write_castro(ensemble, folder / params["output"])
     write_castro(ensemble.quantiles(params["quantiles"]), folder / params["bands"])
     return {"notes": notes}
 
 
-def _blank_files(parents):
-    """Blank fields of the targets that the stack of the data holds, and notes on others."""
-    blank = {
-        name: list(paths.values()) for name, paths in parents.items() if name.startswith("blank/")
-    }
+def _blank_files(params, parents):
+    """Paths of each blank field of the targets that the stack of the data holds, and notes."""
+    blank = {name: paths for name, paths in parents.items() if name.startswith("blank/")}
     seen = [name for name in parents if name.startswith("castro/")]
     notes = []
     if seen:
@@ -83,7 +81,18 @@ def _blank_files(parents):
             notes.append(f"the blank fields have no {', '.join(lost)}, which the data have.")
     if not blank:
         raise ValueError("there are no blank fields of targets whose likelihood could be made.")
-    return blank, notes
+    fields = {}
+    for name, paths in blank.items():
+        given = params["fields"][name]
+        # JSON has no numbers as keys
+        fields[name] = {int(k): paths[path] for k, path in given} if given else [*paths.values()]
+    common, left_out = common_fields(fields, params["n"])
+    if not common:
+        raise ValueError(
+            "no number of a blank field is there for all targets; give the files of the same "
+            "field the same number."
+        )
+    return common, notes + say_left_out(left_out)
 
 
 def _asimov(params, parents):
@@ -91,16 +100,18 @@ def _asimov(params, parents):
     return CastroMaps.read(one_path(parents[params["asimov"]])) if params["asimov"] else None
 
 
-def _stack_of_field(blank, i, params, asimov):
-    castros = [CastroMaps.read(paths[i]) for paths in blank.values()]
+def _stack_of_field(paths, params, asimov):
+    castros = [CastroMaps.read(path) for path in paths.values()]
     result = make_stack(castros, params["jfactor"], params["cl"]).run()
     return by_method(result, params["limit_method"], asimov)
 
 
 def blank_stack(params, files, parents, folder):
     """Stack of one blank field of each target with its scans."""
-    blank, asimov = _blank_files(parents)[0], _asimov(params, parents)
-    result = _stack_of_field(blank, params["realisation"], params, asimov)
+    blank, asimov = _blank_files(params, parents)[0], _asimov(params, parents)
+    if params["realisation"] >= len(blank):
+        raise ValueError(f"there are {len(blank)} blank fields without what could not be made.")
+    result = _stack_of_field(blank[params["realisation"]], params, asimov)
     write_castro(result, folder / params["output"])
 
 

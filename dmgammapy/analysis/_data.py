@@ -20,10 +20,11 @@ from dmgammapy.estimators import (
 from dmgammapy.estimators.io import identify_castro_format, read_gloryduck_channels
 from dmgammapy.makers import SEDExpectation
 from dmgammapy.spectra import BinnedSpectra, canonical_channel, channel_label, read_spectra
-from dmgammapy.targets import Halo, Target, Targets
+from dmgammapy.targets import Halo, Target
 
-from ._files import HeldTables, letters
+from ._files import HeldTables
 from ._hashes import hash_file
+from ._owners import check_owner
 from ._tasks import digest
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "make_stack",
     "read_expectations",
     "read_member",
+    "widths_of",
     "write_castro",
 ]
 
@@ -110,7 +112,7 @@ def stack_options(jfactor, found=None):
         return options
     widths = jfactor.get("extra_widths")
     if widths and found is not None:
-        widths = _widths_of(widths, found)
+        widths = widths_of(widths, found)
     if widths:
         options["extra_widths"] = widths
     covariance = jfactor.get("covariance")
@@ -125,7 +127,7 @@ def stack_options(jfactor, found=None):
     return options
 
 
-def _widths_of(widths, found):
+def widths_of(widths, found):
     """Extra widths of the targets and instruments that are there."""
     out = {}
     for key, value in widths.items():
@@ -154,17 +156,23 @@ def read_member(params, files, member):
     datasets : list of `~gammapy.datasets.Dataset` or `CastroMaps`
         A table of likelihoods is given as it is.
     """
+    return read_with_owner(params, files, member)[0]
+
+
+def read_with_owner(params, files, member):
+    """As `read_member`, and of which target the file says it is, or None."""
     path = files[member["file"]]
     kind = member["kind"]
     if kind is None:
         kind = "sed" if _is_sed(path) else "castro"
     if kind == "counts":  # large, and rarely read twice
-        return _read_counts(params, files, member, path)
+        return _read_counts(params, files, member, path), None
     read = _read_sed if kind == "sed" else _read_table
     names = (SPECTRA, member["file"], *member["parts"].values())
     used = {name: [str(files[name]), hash_file(files[name])] for name in names if name in files}
-    key = digest([{n: params[n] for n in NEEDED}, member, used])
-    return [_cached(key, partial(read, params, files, member, path))]
+    key = digest([{n: params.get(n) for n in NEEDED}, member, used])
+    result, said = _cached(key, partial(read, params, files, member, path))
+    return [result], said
 
 
 NEEDED = ("spectra", "process", "channels", "masses", "norm_type", "interpolation", "known")
@@ -197,12 +205,13 @@ def _read_sed(params, files, member, path):
         instrument=member["instrument"] or None,
     )
     target = Target.from_dict(member["target"])
-    _check_owner(dataset.name, target.name, params["known"], path)
+    said = dataset.name
+    check_owner(said, target.name, params.get("known", ()), path)
     # random numbers go by this name: the same for all profiles of a target
     dataset._name = describe(target.name, member["instrument"])
     # the shape on the sky is in the likelihood already, J is the target's
     dataset.models = make_models(params, files, member | {"spatial": "point"})
-    return dataset
+    return dataset, said
 
 
 def describe(target, instrument):
@@ -228,14 +237,6 @@ def make_models(params, files, member):
         model = models[0].spectral_model
         model.spectra, model.mass, model.channel = spectra, mass, channel
     return models
-
-
-def _check_owner(said, name, known, path):
-    """Refuse a file that says that it is of another target."""
-    names = {letters(other): other for other in (*Targets.bundled().names, *known)}
-    owner = names.get(letters(said))
-    if owner is not None and letters(owner) != letters(name):
-        raise ValueError(f"{path}: the file says that it is of {owner}, not of {name}.")
 
 
 def _read_counts(params, files, member, path):
@@ -295,8 +296,8 @@ def _read_table(params, files, member, path):
         raise ValueError(
             f"{path} is about {castro.process}, the analysis about {params['process']}."
         )
-    if castro.meta.target:
-        _check_owner(castro.meta.target, target.name, params["known"], path)
+    said = castro.meta.target
+    check_owner(said or "", target.name, params.get("known", ()), path)
     if castro.meta.jfactor_method is not None:
         raise ValueError(
             f"{path}: J has been treated before ({castro.meta.jfactor_method}); take the table of "
@@ -308,7 +309,7 @@ def _read_table(params, files, member, path):
     _set_level(castro, params["cl"])
     _move_jfactor(castro, target, params["process"])
     castro.meta.prior = target.jfactor_prior(params["process"]) if member["has_width"] else None
-    return castro
+    return castro, said or None
 
 
 def _read_castro(params, files, member, path):
@@ -419,8 +420,8 @@ def _on_grid(castro, params, path):
 
 
 def castro_of(params, files, member, estimator):
-    """`CastroMaps` of one target and instrument, J not treated."""
-    datasets = read_member(params, files, member)
+    """`CastroMaps` of one target and instrument, J not treated, and whose the file says it is."""
+    datasets, said = read_with_owner(params, files, member)
     if isinstance(datasets[0], CastroMaps):
         castro = datasets[0].copy()
     else:
@@ -433,7 +434,7 @@ def castro_of(params, files, member, estimator):
         _note_jfactor(castro, Target.from_dict(member["target"]), params["process"])
     castro.meta.origin = member["shown"]
     castro.meta.instrument = member["instrument"] or castro.meta.instrument
-    return castro
+    return castro, said
 
 
 def _note_jfactor(castro, target, process):

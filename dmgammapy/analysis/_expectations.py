@@ -48,8 +48,8 @@ def fit_backgrounds(datasets, members, free):
         if len(values) > MOST_NORMS:
             shown.append(f"{len(values) - MOST_NORMS} more")
         notes.append(
-            f"{_who(member)}: expected counts are those of the background fitted to the data "
-            f"without a signal ({', '.join(shown)})."
+            f"{_who(member)}: expected counts are those of the background fitted to the data of "
+            f"all energies without a signal ({', '.join(shown)})."
         )
     return notes
 
@@ -102,7 +102,8 @@ def background_counts(members):
     """Counts of background that matter to the signal of each row.
 
     Of one bin they are its background b. Of several, with the signals s,
-    ``sum(s)^2 / sum(s^2 / b)``, whose signal is as significant in one bin.
+    ``sum(s^2 / b)^3 / sum(s^3 / b^2)^2``: those of one bin in which the score of the signal is as
+    skewed, which is what asymptotic formulas neglect.
 
     Parameters
     ----------
@@ -114,10 +115,18 @@ def background_counts(members):
     counts : array, shape (n_row,)
         NaN without a signal.
     """
-    signal = sum(m.profiles.signal.sum(axis=1) for m in members)
-    information = sum((m.profiles.signal**2 / m.profiles.background).sum(axis=1) for m in members)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(information > 0, signal**2 / information, np.nan)
+    information = skewness = 0.0
+    for member in members:
+        signal, background = member.profiles.signal, member.profiles.background
+        ratio = np.divide(
+            signal, background, out=np.zeros_like(signal), where=(signal > 0) & (background > 0)
+        )
+        information = information + (signal * ratio).sum(axis=1)
+        skewness = skewness + (signal * ratio**2).sum(axis=1)
+    known = information > 0
+    counts = np.full(known.shape, np.nan)
+    counts[known] = information[known] ** 3 / skewness[known] ** 2
+    return counts
 
 
 def note_few_counts(engine, channels, masses):
@@ -135,14 +144,18 @@ def note_few_counts(engine, channels, masses):
     notes : list of str
     """
     if not hasattr(engine, "members"):
-        return []
+        return [
+            "whether enough background counts are expected for asymptotic bands and limits is not "
+            "checked for counts data; compare with bands from toys."
+        ]
     counts = background_counts(engine.members).reshape(len(channels), len(masses))
     found = []
     for channel, row in zip(channels, counts, strict=True):
         few = np.flatnonzero(row < FEW_COUNTS)
         if few.size:
-            ends = [f"{masses[k].to_value('GeV'):g}" for k in few[[0, -1]]]
-            where = ends[0] if few.size == 1 else " to ".join(ends)
+            parts = np.split(few, np.flatnonzero(np.diff(few) > 1) + 1)
+            ends = [[f"{masses[k].to_value('GeV'):.4g}" for k in part[[0, -1]]] for part in parts]
+            where = ", ".join(a if a == b else f"{a} to {b}" for a, b in ends)
             found.append(f"{channel} at {where} GeV, down to {row[few].min():.2g}")
     if not found:
         return []

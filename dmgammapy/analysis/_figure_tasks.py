@@ -7,6 +7,7 @@ import numpy as np
 from dmgammapy.spectra import BinnedSpectra, channel_label
 
 from ._figure_tasks_simulations import SimulationFigures, file_name
+from ._files import letters
 from ._tasks import Task
 
 __all__ = ["figure_tasks"]
@@ -32,6 +33,11 @@ def figure_tasks(plan):
     for kind, detail in plan.config.plots.wanted().items():
         tasks += getattr(makers, kind)(kind, detail)
     return [*makers.stacks.values(), *tasks]
+
+
+def _source(table):
+    """What published limits are of; ``write_published_limits`` calls it source."""
+    return str(table.meta.get("target") or table.meta.get("source") or "")
 
 
 class Figures(SimulationFigures):
@@ -110,8 +116,13 @@ class Figures(SimulationFigures):
             for m in self.plan.members.rosters[roster]
         }  # fmt: skip
 
-    def _published(self, channel):
-        paths = [path for path, _ in self.plan.published.get(channel, ())]
+    def _published(self, channel, target=None):
+        """Published limits as files; of a target those that say that they are of it."""
+        paths = [
+            path
+            for path, table in self.plan.published.get(channel, ())
+            if target is None or letters(_source(table)) == letters(target)
+        ]
         files = {f"published/{k}": str(path) for k, path in enumerate(paths)}
         return {"files": files}
 
@@ -180,7 +191,7 @@ class Figures(SimulationFigures):
                 optional = self._target_bands(member, method) if bands else {}
                 for channel in channels:
                     about = {"target": member.label, "jfactor": method, "channel": channel}
-                    published = self._published(channel) if bands else {}
+                    published = self._published(channel, member.target.name) if bands else {}
                     name = file_name(member.label, method, channel)
                     tasks.append(
                         self._task(

@@ -104,8 +104,7 @@ class SimulationFigures:
             if model is None:
                 return None
             if scenario == BLANK:
-                fields = [id for id in model.parents if id.startswith("blank/")]
-                n = min(len(self.plan.tasks[id].outputs) for id in fields)
+                n = self.plan.blank_counts[base.partition("/")[0]]
             else:
                 n = self.config.scenarios[scenario].n
             if number >= n:
@@ -124,5 +123,7 @@ class SimulationFigures:
                 parents=model.parents,
                 outputs=(output,),
                 tolerant=model.tolerant,
+                needs=model.needs,
+                hints=model.hints,
             )
         return id, output

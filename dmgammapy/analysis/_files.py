@@ -10,7 +10,15 @@ import yaml
 
 from dmgammapy.spectra import CHANNELS, canonical_channel
 
-__all__ = ["DatasetFiles", "HeldTables", "channel_spellings", "letters", "linked_files"]
+__all__ = [
+    "DatasetFiles",
+    "HeldTables",
+    "channel_spellings",
+    "common_fields",
+    "letters",
+    "linked_files",
+    "say_left_out",
+]
 
 # what the header of an OGIP spectrum calls the files that belong to it
 OGIP_KEYS = ("ANCRFILE", "RESPFILE", "BACKFILE")
@@ -76,6 +84,64 @@ class DatasetFiles:
             if match and "target" in seen and match["target"] not in names:
                 found[Path(text)] = match["target"]
         return found
+
+
+def common_fields(fields, n=None):
+    """Blank fields that all targets have, by number.
+
+    Parameters
+    ----------
+    fields : dict
+        By owner, numbers of files with their paths, or a list of those that have no number and
+        are taken in order.
+    n : int, optional
+        The first so many. Default is all.
+
+    Returns
+    -------
+    common : list of dict
+        Of each field the path by owner.
+    left_out : dict
+        Owners that have no file, by number of a field that is not used.
+
+    Examples
+    --------
+    >>> from dmgammapy.analysis._files import common_fields
+    >>> common_fields({"draco": {1: "d1", 3: "d3"}, "segue_1": {1: "s1", 2: "s2", 3: "s3"}})[0]
+    [{'draco': 'd1', 'segue_1': 's1'}, {'draco': 'd3', 'segue_1': 's3'}]
+    """
+    numbered = {owner: files for owner, files in fields.items() if isinstance(files, dict)}
+    lengths = [len(files) for owner, files in fields.items() if owner not in numbered]
+    common, left_out = [], {}
+    numbers = sorted({number for files in numbered.values() for number in files})
+    for number in numbers or range(min(lengths, default=0)):
+        if len(common) == min([*lengths, *([] if n is None else [n])], default=len(numbers)):
+            break
+        without = [owner for owner, files in numbered.items() if number not in files]
+        if without:
+            left_out[number] = without
+            continue
+        i = len(common)
+        common.append(
+            {owner: f[number] if owner in numbered else f[i] for owner, f in fields.items()}
+        )
+    return common, left_out
+
+
+def say_left_out(left_out):
+    """Which blank fields are not used, in words: a line for each set of targets without them."""
+    groups = {}
+    for number, owners in left_out.items():
+        groups.setdefault(tuple(owners), []).append(f"{number:04d}")
+    found = []
+    for owners, numbers in groups.items():
+        several = len(numbers) > 1
+        names = ", ".join(owner.removeprefix("blank/castro/") for owner in owners)
+        found.append(
+            f"field{'s' * several} {', '.join(numbers)} {'are' if several else 'is'} left out, "
+            f"there is no file of {names}."
+        )
+    return found
 
 
 def channel_spellings(label):

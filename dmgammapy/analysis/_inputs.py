@@ -7,7 +7,7 @@ import numpy as np
 from dmgammapy.estimators.io import read_published_limits
 from dmgammapy.spectra import BinnedSpectra, channel_label, read_spectra
 from dmgammapy.spectra.readers import external_table
-from dmgammapy.targets import Targets
+from dmgammapy.targets import Targets, UnknownNameError
 from dmgammapy.targets.io.rosters import roster_entries
 
 from ._overrides import factor_keys, overridden_names, with_override
@@ -29,6 +29,7 @@ __all__ = [
 
 # how dmpipe ends names of versions of which data resolve the shape
 SHAPES = ("_radial", "_map")
+MOST_NAMED = 10
 
 
 def is_path(text):
@@ -104,15 +105,32 @@ class Roster:
                 pattern = f"{name}:{version.version}"
             try:
                 found.update(targets.select(pattern))
+            except UnknownNameError:
+                names = [target.name for target in targets]
+                hint = nearest(name, names)
+                suggestion = f"; did you mean {hint!r}?" if hint else f", which has {_few(names)}"
+                raise self.error(
+                    (key, i), f"{pattern} is not in {self._shown(targets)}{suggestion}"
+                ) from None
             except ValueError as error:
                 raise self.error((key, i), str(error)) from None
         return found
+
+    def _shown(self, targets):
+        source = self.section.file or self.section.roster
+        return f"roster {source}" if source else f"names, which are {_few(t.key for t in targets)}"
 
     def check_unique(self, targets):
         keys = {}
         for target in targets:
             keys.setdefault(target.name, []).append(target.key)
         for name, versions in keys.items():
+            if len(versions) > 1 and self.section.names is not None and not self.section.select:
+                raise self.error(
+                    ("names",) if "names" in self.section.model_fields_set else (),
+                    f"{name} is there in several versions ({', '.join(versions)}), and would be "
+                    "counted that often; remove one of the names",
+                )
             if len(versions) > 1:
                 raise self.error(
                     (),
@@ -207,8 +225,15 @@ def _named(names, profiles):
         version = suffix if profile is None else profile.version
         full.append(f"{name}:{version}" if version else name)
         named.append(None if profile is None else suffix)
+        if full.count(full[-1]) > 1:
+            raise ValueError(f"{full[-1]} is named twice: remove one.")
     targets = Targets.from_names(full)
     return targets, {t.key: p for t, p in zip(targets, named, strict=True) if p is not None}
+
+
+def _few(names):
+    names = list(names)
+    return ", ".join(names[:MOST_NAMED]) + (" ..." if len(names) > MOST_NAMED else "")
 
 
 def _text(error):

@@ -54,19 +54,15 @@ def limit_method(castro):
     return found[-1] if found else PROFILE
 
 
-def relevant_notes(notes, methods):
-    """Notes without those that only matter for methods of which there are no limits.
+def relevant_notes(notes):
+    """Notes without that of stacks on CLs: here all methods are given Asimov data.
 
     Parameters
     ----------
     notes : list of str
-    methods : iterable of str
-        Of all limits.
 
     Returns
     -------
     notes : list of str
     """
-    if set(methods) - {PROFILE}:
-        return list(notes)
     return [note for note in notes if not str(note).endswith(OF_WIDTHS)]

@@ -1,11 +1,13 @@
 """What the tasks about limits do, see `dmgammapy.analysis._steps`."""
 
 import numpy as np
-from astropy.table import QTable, vstack
+from astropy.table import MaskedColumn, QTable, vstack
+from astropy.utils.masked import Masked
 
 from dmgammapy.estimators import CastroMaps, LimitStatus, SignificanceEstimator
 
 from ._data import write_castro
+from ._limit_methods import method_name, relevant_notes
 from ._step_tools import by_method, one_path, write_table
 
 __all__ = ["bands", "limits", "limits_of_all", "significance"]
@@ -26,12 +28,13 @@ def limits(params, files, parents, folder):
     main = params["methods"][0]
     stack = CastroMaps.read(parents[params["stack"]][params["relative"]])
     expected = None
-    if params["asimov"]:
+    if params["asimov"] in parents:
         expected = CastroMaps.read(one_path(parents[params["asimov"]]))
     combined = by_method(stack, main, expected)
     write_castro(combined, folder / params["castro"])
     others = [name for name in dict.fromkeys([*params["methods"], "profile"]) if name != main]
-    others = {name: by_method(stack, name, expected) for name in others}
+    lost = [name for name in others if name != "profile" and expected is None]
+    others = {name: None if name in lost else by_method(stack, name, expected) for name in others}
     rows = [_limit_rows("combined", combined, main, others)]
     for name, label in params["labels"].items():
         if name in parents:
@@ -40,15 +43,22 @@ def limits(params, files, parents, folder):
     table = vstack(rows)
     table.add_column([params["roster"]] * len(table), index=0, name="roster")
     table.add_column([params["jfactor"]["method"]] * len(table), index=1, name="jfactor")
-    meta = combined.meta
+    meta, notes = combined.meta, []
+    if lost:
+        notes = [
+            f"roster {params['roster']}, J {params['jfactor']['method']}: no limits by "
+            f"{', '.join(method_name(name) for name in lost)}, as the expected counts could not be "
+            f"made (task {params['asimov']})."
+        ]
     labels = params["labels"].items()
     table.meta.update(
-        process=meta.process, spectra=meta.spectra, cl=meta.cl, notes=list(meta.notes),
-        creator=meta.creator, limit_method=main,
+        process=meta.process, spectra=meta.spectra, cl=meta.cl,
+        notes=[*relevant_notes(meta.notes), *notes], creator=meta.creator, limit_method=main,
         targets={params["roster"]: [label for name, label in labels if name in parents]},
         lost={params["roster"]: [label for name, label in labels if name not in parents]},
     )  # fmt: skip
     write_table(table, folder / params["output"])
+    return {"notes": notes}
 
 
 def _limit_rows(name, castro, method, others=None):
@@ -57,6 +67,9 @@ def _limit_rows(name, castro, method, others=None):
     table.meta.clear()
     for other, result in (others or {}).items():
         column = f"{castro.strength_name}_ul_{other}"
+        if result is None:
+            _add_masked(table, column, castro.strength_ul.unit, other)
+            continue
         table[column] = result.strength_ul.quantity.ravel()
         table[f"status_{other}"] = [
             LimitStatus(int(word)).name.lower() for word in result["status"].data.ravel()
@@ -67,6 +80,16 @@ def _limit_rows(name, castro, method, others=None):
     table.add_column([name] * len(table), index=0, name="target")
     table.add_column([method] * len(table), index=1, name="method")
     return table
+
+
+def _add_masked(table, column, unit, method):
+    """Columns of a method whose limits could not be made."""
+    n = len(table)
+    nothing = Masked(np.full(n, np.nan), mask=True)
+    table[column] = nothing * unit
+    table[f"status_{method}"] = MaskedColumn([""] * n, mask=True)
+    if column.startswith("gamma"):
+        table[f"tau_ll_{method}"] = nothing * (1 / unit).unit
 
 
 def limits_of_all(params, files, parents, folder):

@@ -1,6 +1,5 @@
 """What a run looked at and made, for its manifest."""
 
-import glob
 import os
 import re
 from datetime import UTC, datetime
@@ -63,7 +62,7 @@ def take_fingerprint(plan):
     texts += [_text(path) for path in files if path.endswith((".yaml", ".yml"))]
     variables = {a or b for text in texts for a, b in re.findall(r"\$\{(\w+)\}|\$(\w+)", text)}
     globs = [pattern.glob for pattern in members.patterns.values()]
-    globs += [f"{glob.escape(str(path))}/*" for path in members.folders]
+    globs += sorted(members.globs)
     probes = {*files, *map(str, members.probed), *map(str, members.read)}
     probes |= {str(path) for items in plan.published.values() for path, _ in items}
     names = {*variables, "GAMMAPY_DATA", "HOME"}

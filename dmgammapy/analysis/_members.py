@@ -5,21 +5,25 @@ import re
 from dataclasses import dataclass, field
 
 import numpy as np
-from astropy.table import Table
 
-from dmgammapy.estimators import JFactorCovariance
 from dmgammapy.modeling.priors import check_width_in_covariance
 from dmgammapy.targets import Halo, Target
 
 from ._files import DatasetFiles, linked_files
 from ._finding import SourceFiles, fits, place_of, shown_path
 from ._inputs import is_path, missing_jfactor, named_targets, read_targets
+from ._member_checks import (
+    check_names,
+    check_widths,
+    read_covariance,
+    say_no_factor,
+    shapes_without_effect,
+)
 from ._overrides import check_overrides, overridden_names, override_keys
 from ._sections import dataset_formats
 from ._tasks import digest
-from ._yaml import nearest
 
-__all__ = ["Member", "Members", "read_covariance"]
+__all__ = ["Member", "Members"]
 
 log = logging.getLogger(__name__)
 
@@ -88,12 +92,13 @@ class Members:
         self.rosters, self.all, self.skipped, self.notes = {}, {}, {}, []
         self.sources = SourceFiles(config)
         self.patterns = self.sources.patterns
-        # what was looked at: absent files too, folders of which all is taken, rosters
-        self.probed, self.folders, self.read = self.sources.probed, set(), self._files_read()
+        # what was looked at: absent files too, patterns of which all is taken, rosters
+        self.probed, self.globs, self.read = self.sources.probed, set(), self._files_read()
+        self._linked, self._described = {}, {}
         self.of_shape = set()  # targets with the J of their density profile
         self.covariance = read_covariance(config)
-        chosen = self._choose()
-        self._check_widths()
+        self._chosen = chosen = self._choose()
+        check_widths(config, self.names)
         self._check_blank_fields()
         self._labels = labels_of(chosen)
         self._reasons = {}
@@ -101,6 +106,7 @@ class Members:
             found = [self._member(name, target, profile) for target, profile in members]
             self.rosters[name] = [member for member in found if member is not None]
         self._check()
+        check_names(config, self.all, self.sections)
 
     def place(self, instrument, *keys):
         """Where something about a source stands in the configuration."""
@@ -168,32 +174,6 @@ class Members:
                         raise self.config.error(loc, str(error)) from None
                 out[roster].append((target, profile))
         return out
-
-    def _check_widths(self):
-        """Check that extra widths are about instruments and targets that are there."""
-        config = self.config
-        widths = config.jfactor.extra_widths
-        if not widths:
-            return
-        known = [section.instrument or name for name, section in config.sources.items()]
-        loc = ("jfactor", "extra_widths")
-        if "" in known:
-            raise config.error(
-                loc,
-                "name the instrument that they are about: datasets: {path: ..., instrument: ...}",
-            )
-        for key, value in widths.items():
-            named = [key]
-            if isinstance(value, dict):
-                if key not in self.names:
-                    raise config.error((*loc, key), f"no target {key!r}{_hint(key, self.names)}")
-                named = list(value)
-            for name in named:
-                if name not in known:
-                    sub = (key,) if name == key else (key, name)
-                    raise config.error(
-                        (*loc, *sub), f"no instrument {name!r} in datasets{_hint(name, known)}"
-                    )
 
     def _check_blank_fields(self):
         """Blank fields are one file each, which can't hold several channels of Glory Duck."""
@@ -284,7 +264,7 @@ class Members:
         for roster, (_, loc) in self.sections.items():
             reasons = self._reasons.get(roster, {})
             if not self.rosters[roster]:
-                self._nothing_left(self._left[roster] | reasons, loc)
+                self._nothing_left(roster, self._left[roster] | reasons, loc)
             named = self._named_in[roster] | overridden_names(config)
             for name, why in reasons.items():
                 if name in named:
@@ -301,21 +281,23 @@ class Members:
             }
         # in the order of the rosters
         self.skipped = {name: self.skipped[name] for name in self.names if name in self.skipped}
+        self.notes += shapes_without_effect(self)
         if missing and config.execution.on_error == "stop":
             reasons = [f"target {name}: {why}" for name, why in missing.items()]
             loc = ("targets",) if config.targets is not None else ("rosters",)
             raise config.error(loc, "\n".join([*reasons, GO_ON]))
         for name, why in self.skipped.items():
             if not self._left_out(name):
-                self._warn(f"target {name} is skipped: {why}")
+                self.warn(f"target {name} is skipped: {why}")
         for note in self.notes:
-            self._warn(note)
+            self.warn(note)
         self.unused_files = {}
         for name, section in config.sources.items():
             names = [target for target in self.names if fits(target, section.targets)]
             self.unused_files |= self.sources.unused(name, names)
 
-    def _nothing_left(self, skipped, loc):
+    def _nothing_left(self, roster, skipped, loc):
+        say_no_factor(self.config, self._chosen[roster], self.sections[roster], skipped)
         reasons = "\n".join(f"- {who}: {why}" for who, why in skipped.items())
         where = ("datasets",) if isinstance(self.config.datasets, dict) else ("datasets", "path")
         what = f"none of {len(skipped)} targets can be used"
@@ -323,7 +305,8 @@ class Members:
             what, where = f"none of the roster's {what[8:]}", loc
         raise self.config.error(where, f"{what}:\n{reasons}")
 
-    def _warn(self, text):
+    def warn(self, text):
+        """Log something that is not used, which the manifest keeps."""
         self.warnings.append(text)
         log.warning("%s", text)
 
@@ -343,9 +326,15 @@ class Members:
         if models is not None:
             found[f"models/{task}"] = models
         if self.kind(member, instrument) == "counts":
-            parts = linked_files(path) + ([] if models is None else linked_files(models))
+            parts = self.linked(path) + ([] if models is None else self.linked(models))
             found |= {f"part/{task}/{k:04d}": part for k, part in enumerate(parts)}
         return {name: str(path) for name, path in found.items()}
+
+    def linked(self, path):
+        """`linked_files`, read once."""
+        if path not in self._linked:
+            self._linked[path] = linked_files(path)
+        return self._linked[path]
 
     def models_file(self, member, instrument):
         """Gammapy models of everything but the target, or None."""
@@ -369,7 +358,13 @@ class Members:
         return "counts" if yaml else None
 
     def describe(self, member, instrument):
-        """What tasks are told about a member, as JSON."""
+        """What tasks are told about a member, as JSON; the same dict each time."""
+        key = member.label, instrument
+        if key not in self._described:
+            self._described[key] = self._describe(member, instrument)
+        return self._described[key]
+
+    def _describe(self, member, instrument):
         section = self.config.sources[instrument]
         kind = self.kind(member, instrument)
         target, task = member.target, member.task(instrument)
@@ -400,37 +395,6 @@ class Members:
         if instrument in member.parts:
             path = self.patterns[instrument].path(member.target, member.profile)
         return shown_path(self.config, path)
-
-    def check_simulated_shape(self, profile, roster, loc):
-        """Refuse a profile whose signal has another shape in counts than the one analysed.
-
-        Simulations move J alone.
-
-        Parameters
-        ----------
-        profile : str
-            Of the signal.
-        roster : str
-        loc : tuple
-            Where the simulation stands.
-        """
-        wanted = self.config.profiles[profile]
-        for member in self.rosters[roster]:
-            version = wanted.version or member.target.version
-            same = wanted.spatial == member.spatial and (
-                wanted.spatial == "point" or version == member.target.version
-            )
-            kinds = {name: self.kind(member, name) for name in member.files}
-            counts = [name for name, kind in kinds.items() if kind == "counts"]
-            if counts and not same:
-                one = f"{wanted.spatial} of {version}"
-                two = f"{member.spatial} of {member.target.version}"
-                raise self.config.error(
-                    (*loc, "profile"),
-                    f"{profile} gives {member.target.name} another shape in the counts "
-                    f"({one}) than the one analysed ({two}), and simulations can change its J "
-                    "only; take a profile of the same shape",
-                )
 
 
 def channel_file(task, label):
@@ -470,20 +434,3 @@ def labels_of(chosen):
 
 def _path_part(text):
     return re.sub(r"[^\w.+-]", "_", text)
-
-
-def _hint(word, known):
-    hint = nearest(word, known)
-    return f"; did you mean {hint!r}?" if hint else f", which has {', '.join(known)}"
-
-
-def read_covariance(config):
-    """`JFactorCovariance` of the configuration, or None."""
-    if config.jfactor.covariance is None:
-        return None
-    loc = ("jfactor", "covariance")
-    path = config.resolve(config.jfactor.covariance, loc)
-    try:
-        return JFactorCovariance.create(Table.read(path))
-    except (ValueError, OSError) as error:
-        raise config.error(loc, f"{path}: {error}") from error

@@ -2,11 +2,11 @@
 
 from functools import cached_property
 
-import numpy as np
-
+from ._data import widths_of
 from ._figure_tasks import figure_tasks
 from ._inputs import read_published, read_scan_spectra, spectra_source
 from ._members import Members
+from ._owners import bundled_names
 from ._plan_blank import BlankTasks
 from ._plan_simulations import SimulationTasks
 from ._tasks import Task
@@ -44,7 +44,6 @@ class Plan(SimulationTasks, BlankTasks):
         self.published = read_published(config)
         self.members = Members(config)
         self.tasks, self.notes = {}, []
-        self.jfactors = [self._jfactor(method) for method in config.jfactor.methods]
         self._add_castros()
         self._add_targets()
         self._add_stacks()
@@ -62,7 +61,6 @@ class Plan(SimulationTasks, BlankTasks):
         """Parameters of the analysis, as JSON."""
         config = self.config
         source = spectra_source(config)
-        bundled = self.members.names
         return {
             "spectra": source | {"path": None} if self._spectra_file else source,
             "process": config.process,
@@ -72,8 +70,12 @@ class Plan(SimulationTasks, BlankTasks):
             "interpolation": config.interpolation,
             "cl": config.limits.cl,
             "background": config.background.model_dump(mode="json"),
-            "known": sorted(set(bundled) - _bundled_names()),
         }
+
+    @cached_property
+    def hints(self):
+        """What all readers of data are told without a result depending on it."""
+        return {"known": sorted(set(self.members.names) - bundled_names())}
 
     @cached_property
     def _spectra_file(self):
@@ -93,15 +95,26 @@ class Plan(SimulationTasks, BlankTasks):
             raise self.config.error(loc, f"no file {path}")
         return path
 
-    def _jfactor(self, method):
+    def jfactor(self, method, members):
+        """J treatment of some members: what is said about others does not matter to them."""
         jfactor = {"method": method}
-        if method != "fixed":
-            jfactor["extra_widths"] = self.config.jfactor.extra_widths
-            covariance = self.members.covariance
-            if covariance is not None:
-                jfactor["covariance"] = {
-                    "targets": list(covariance.names), "matrix": covariance.matrix.tolist(),
-                }  # fmt: skip
+        if method == "fixed":
+            return jfactor
+        sources = self.config.sources
+        found = [
+            (member.target.name, sources[name].instrument or name)
+            for member in members
+            for name in member.files
+        ]
+        jfactor["extra_widths"] = widths_of(self.config.jfactor.extra_widths, found)
+        covariance = self.members.covariance
+        names = {target for target, _ in found}
+        here = [] if covariance is None else [name for name in covariance.names if name in names]
+        if len(here) > 1:
+            matrix = covariance.select(here).matrix.tolist()
+            jfactor["covariance"] = {"targets": here, "matrix": matrix}
+        elif here:  # its own variance stands for the covariance
+            jfactor["width"] = float(covariance.widths[here[0]])
         return jfactor
 
     def pairs(self, roster):
@@ -110,12 +123,20 @@ class Plan(SimulationTasks, BlankTasks):
 
     def _add(self, task):
         if task.id in self.tasks:
-            raise ValueError(f"two tasks are named {task.id!r}: rename a roster or instrument.")
+            raise self.config.error(
+                ("datasets",),
+                f"two tasks are named {task.id!r}: rename a target, roster or instrument",
+            )
         self.tasks[task.id] = task
 
     def _new(
-        self, id, step, function, params, outputs, files=None, parents=(), tolerant=False, needs=()
-    ):
+        self, id, step, function, params, outputs, files=None, parents=(), tolerant=False, needs=(),
+        hints=None, optional=(),
+    ):  # fmt: skip
+        """Add a task; without ``optional`` parents it goes on whatever ``on_error`` says."""
+        tolerant = tolerant and self.config.execution.on_error == "skip"
+        if optional and not tolerant:
+            needs, tolerant = [parent for parent in parents if parent not in optional], True
         self._add(
             Task(
                 id=id,
@@ -125,8 +146,9 @@ class Plan(SimulationTasks, BlankTasks):
                 files=files or {},
                 parents=tuple(parents),
                 outputs=tuple(outputs),
-                tolerant=tolerant and self.config.execution.on_error == "skip",
+                tolerant=tolerant,
                 needs=tuple(needs),
+                hints=hints or {},
             )
         )
 
@@ -141,35 +163,25 @@ class Plan(SimulationTasks, BlankTasks):
                     id, "castro", "_steps:castro",
                     self.common
                     | {"member": self.members.describe(member, instrument), "output": output},
-                    [output], self.files((member, instrument)),
+                    [output], self.files((member, instrument)), hints=self.hints,
                 )  # fmt: skip
 
     def _add_targets(self):
-        for jfactor in self.jfactors:
+        for method in self.config.jfactor.methods:
             for member in self.members.all.values():
-                id = f"target/{jfactor['method']}/{member.label}"
-                output = f"targets/{jfactor['method']}/{member.label}.fits"
+                id = f"target/{method}/{member.label}"
+                output = f"targets/{method}/{member.label}.fits"
                 parents = [member.task(instrument) for instrument in member.files]
-                params = {"jfactor": self._without(jfactor, member), "cl": self.common["cl"]}
+                params = {"jfactor": self.jfactor(method, [member]), "cl": self.common["cl"]}
                 self._new(
                     id, "target", "_steps:target", params | {"output": output}, [output],
                     parents=parents, tolerant=True,
                 )  # fmt: skip
 
-    def _without(self, jfactor, member):
-        """Treatment of a target alone: its own variance stands in for the covariance."""
-        covariance = jfactor.get("covariance")
-        alone = {name: value for name, value in jfactor.items() if name != "covariance"}
-        if covariance and member.target.name in covariance["targets"]:
-            i = covariance["targets"].index(member.target.name)
-            alone["width"] = float(np.sqrt(covariance["matrix"][i][i]))
-        return alone
-
     def _add_stacks(self):
         for roster in self.members.rosters:
             parents = [member.task(name) for member, name in self.pairs(roster)]
-            for jfactor in self.jfactors:
-                base = f"{roster}/{jfactor['method']}"
+            for jfactor, base in self.treatments(roster):
                 outputs = [f"stacks/{base}.fits", f"stacks/{base}_contributions.ecsv"]
                 params = {"jfactor": jfactor, "cl": self.common["cl"]}
                 params |= {"output": outputs[0], "contributions": outputs[1]}
@@ -190,11 +202,17 @@ class Plan(SimulationTasks, BlankTasks):
         """Main method of the limits: what is called observed and expected is by it."""
         return self.config.limits.methods[0]
 
-    def _each(self):
+    def treatments(self, roster):
+        """J treatments of a roster with ``roster/treatment``."""
+        members = self.members.rosters[roster]
+        for method in self.config.jfactor.methods:
+            yield self.jfactor(method, members), f"{roster}/{method}"
+
+    def each(self):
         """Roster, J treatment and ``roster/treatment``."""
         for roster in self.members.rosters:
-            for jfactor in self.jfactors:
-                yield roster, jfactor, f"{roster}/{jfactor['method']}"
+            for jfactor, base in self.treatments(roster):
+                yield roster, jfactor, base
 
     def needs_asimov(self):
         """Whether limits or bands take the Asimov data."""
@@ -205,16 +223,16 @@ class Plan(SimulationTasks, BlankTasks):
         wanted = self.config.expected_bands
         if self.needs_asimov():
             scenario, loc = self._expected_scenario()
-            for roster, jfactor, base in self._each():
+            for roster, jfactor, base in self.each():
                 params, files, parents = self._simulated(scenario, roster, jfactor, loc)
                 output = f"bands/{base}_asimov.fits"
                 self._new(
                     f"bands/asimov/{base}", "bands", "_steps:asimov", params | {"output": output},
-                    [output], files, parents, tolerant=True,
+                    [output], files, parents, tolerant=True, hints=self.hints,
                 )  # fmt: skip
         if wanted.method == "none":
             return
-        for _, _, base in self._each():
+        for _, _, base in self.each():
             source = f"bands/asimov/{base}"
             relative = f"bands/{base}_asimov.fits"
             if wanted.method == "toys":
@@ -231,7 +249,7 @@ class Plan(SimulationTasks, BlankTasks):
 
     def _add_limits(self):
         tables = []
-        for roster, jfactor, base in self._each():
+        for roster, jfactor, base in self.each():
             members = self.members.rosters[roster]
             targets = {f"target/{jfactor['method']}/{m.label}": m.label for m in members}
             needed = set(self.config.limits.methods) != {"profile"}
@@ -243,10 +261,12 @@ class Plan(SimulationTasks, BlankTasks):
                 "methods": self.config.limits.methods, "labels": targets, "output": output,
                 "castro": castro,
             }  # fmt: skip
-            needs = [f"stack/{base}", *([asimov] if needed else [])]
+            # what the main method does without may be lost
+            spare = [asimov] if needed and self.limit_method == "profile" else []
+            needs = [f"stack/{base}", *([asimov] if needed and not spare else [])]
             self._new(
                 f"limits/{base}", "limits", "_limit_steps:limits", params, [output, castro],
-                parents=[*needs, *targets], tolerant=True, needs=needs,
+                parents=[*needs, *spare, *targets], tolerant=True, needs=needs, optional=spare,
             )  # fmt: skip
             tables.append(f"limits/{base}")
             self._add_significance(base)
@@ -281,12 +301,6 @@ class Plan(SimulationTasks, BlankTasks):
             f"significance/{base}", "significance", "_limit_steps:significance", params, [output],
             parents=[params["stack"], params["simulation"]],
         )  # fmt: skip
-
-
-def _bundled_names():
-    from dmgammapy.targets import Targets
-
-    return set(Targets.bundled().names)
 
 
 def parents_first(tasks, wanted=None):

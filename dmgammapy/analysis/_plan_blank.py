@@ -1,9 +1,10 @@
 """Tasks about blank fields: what `Plan` makes of ``blank_fields``."""
 
+import glob
 import re
 from pathlib import Path
 
-from ._files import DatasetFiles, linked_files
+from ._files import DatasetFiles, common_fields, say_left_out
 from ._finding import shown_path
 from ._sections import dataset_formats
 
@@ -21,24 +22,49 @@ class BlankTasks:
             return
         self._check_blank_paths(section)
         made, self._blank_owners = {}, {}
+        self._blank_numbers, self.blank_counts = {}, {}  # of files by task, of stacks by roster
+        files = self._all_blank_files(section)
         for member in self.members.all.values():
             for instrument in member.files:
-                id = self._add_blank_castros(section, member, instrument)
+                id = self._add_blank_castros(section, member, instrument, files)
                 if id is not None:
                     made.setdefault(member.label, []).append(id)
         for roster, members in self.members.rosters.items():
             without = [member.label for member in members if member.label not in made]
             if without:
                 names = ", ".join(without)
-                self.notes.append(f"roster {roster}: none are stacked, no blank fields of {names}.")
+                note = f"roster {roster}: none are stacked, no blank fields of {names}."
+                self.notes.append(note)
+                self.members.warn(note)
                 continue
             # the likelihoods of the data say which targets the controls are to hold
             parents = [member.task(name) for member, name in self.pairs(roster)]
             parents += [id for member in members for id in made[member.label]]
-            for jfactor in self.jfactors:
-                self._add_blank_stacks(f"{roster}/{jfactor['method']}", jfactor, parents)
+            fields = {
+                id: self._blank_numbers[id] for member in members for id in made[member.label]
+            }
+            self._check_common(section, roster, fields)
+            for jfactor, base in self.treatments(roster):
+                self._add_blank_stacks(base, jfactor, parents, fields)
 
-    def _add_blank_stacks(self, base, jfactor, parents):
+    def _check_common(self, section, roster, fields):
+        """Warn of fields that not all targets have; that too few are left is an error."""
+        numbers = {
+            id: dict(given) if given else self.tasks[id].outputs for id, given in fields.items()
+        }
+        common, left_out = common_fields(numbers, section.n)
+        self.blank_counts[roster] = len(common)
+        for line in say_left_out(left_out):
+            self.members.warn(f"blank fields of the roster {roster}: {line}")
+        if len(common) < (section.n or 1):
+            key = "n" if section.n else "path"
+            raise self.config.error(
+                ("blank_fields", key),
+                f"{len(common)} blank fields are there by the same number for all targets of the "
+                f"roster {roster}, {section.n or 'at least 1'} are wanted",
+            )
+
+    def _add_blank_stacks(self, base, jfactor, parents, fields):
         outputs = [f"blank/{base}.fits", f"blank/{base}_bands.fits"]
         asimov = None if self.limit_method == "profile" else f"bands/asimov/{base}"
         needs = [] if asimov is None else [asimov]
@@ -47,7 +73,8 @@ class BlankTasks:
             {
                 "jfactor": jfactor, "cl": self.common["cl"], "output": outputs[0],
                 "bands": outputs[1], "quantiles": self.quantiles, "asimov": asimov,
-                "limit_method": self.limit_method,
+                "limit_method": self.limit_method, "fields": fields,
+                "n": self.config.blank_fields.n,
             },
             outputs, parents=[*parents, *needs], tolerant=True, needs=needs,
         )  # fmt: skip
@@ -70,18 +97,49 @@ class BlankTasks:
             return section.path.get(instrument), ("blank_fields", "path", instrument)
         return section.path, ("blank_fields", "path")
 
-    def _add_blank_castros(self, section, member, instrument):
+    def _all_blank_files(self, section):
+        """Files of the blank fields by number, of each member and instrument."""
+        found, looked = {}, {}
+        for member in self.members.all.values():
+            for instrument in member.files:
+                path, loc = self._blank_path(section, instrument)
+                if path is not None:
+                    numbers = self._blank_files(section, member, instrument)
+                    found[member.label, instrument] = numbers
+                    looked.setdefault((loc, path), []).append(numbers)
+        for (loc, path), numbers in looked.items():
+            if not any(numbers):
+                pattern = self.config.resolve(path, loc)
+                raise self.config.error(loc, f"no file of any target fits {pattern}")
+        if section.n is None:
+            return found
+        # whoever has no file of a number makes others take later ones
+        last = section.n - 1
+        for members in self.members.rosters.values():
+            labels = {member.label for member in members}
+            fields = {key: given for key, given in found.items() if key[0] in labels and given}
+            common, _ = common_fields(fields, section.n)
+            if common and fields:
+                key = next(iter(fields))
+                last = max(last, *(k for k, path in fields[key].items() if path == common[-1][key]))
+        return {
+            key: {number: path for number, path in given.items() if number <= last}
+            for key, given in found.items()
+        }
+
+    def _add_blank_castros(self, section, member, instrument, all_files):
         described = self.members.describe(member, instrument)
         id = f"blank/{member.task(instrument)}"
         params = self.common | {"member": described, "fields": None}
         files = self.files((member, instrument))
         path, loc = self._blank_path(section, instrument)
         if path is not None:
-            fields = self._blank_files(section, member, instrument)
+            numbers = all_files[member.label, instrument]
+            fields = list(numbers.values())
             if not fields:
                 return None
             self._check_counted_once(fields, member, instrument, described, loc)
-            names = [f"field/{k:04d}" for k in range(len(fields))]
+            names = [f"field/{k:04d}" for k in numbers]
             given = self._blank_format(section, described)
             files = {k: v for k, v in files.items() if k != member.task(instrument)}
             files |= {name: str(path) for name, path in zip(names, fields, strict=True)}
@@ -89,23 +147,26 @@ class BlankTasks:
                 files |= {
                     f"part/{name}/{k:04d}": str(part)
                     for name, path in zip(names, fields, strict=True)
-                    for k, part in enumerate(linked_files(path))
+                    for k, part in enumerate(self.members.linked(path))
                 }
             shown = [shown_path(self.config, path) for path in fields]
             params |= {
                 "fields": names, "shown": dict(zip(names, shown, strict=True)), "described": given,
             }  # fmt: skip
-            n = len(fields)
+            outputs = [f"{id}/{k:04d}.fits" for k in numbers]
+            self._blank_numbers[id] = [list(pair) for pair in zip(numbers, outputs, strict=True)]
         else:
             n = section.n or BLANK_FIELDS
             if described["kind"] != "counts":
                 return None
             options = ("seed", "method", "offset_min", "offset_max", "separation")
             params["positions"] = {name: getattr(section, name) for name in options}
-        outputs = [f"{id}/{k:04d}.fits" for k in range(n)]
+            outputs = [f"{id}/{k:04d}.fits" for k in range(n)]
+            self._blank_numbers[id] = None
         self._new(
-            id, "blank", "_blank_steps:blank_castros", params | {"outputs": outputs}, outputs, files
-        )
+            id, "blank", "_blank_steps:blank_castros", params | {"outputs": outputs}, outputs,
+            files, hints=self.hints,
+        )  # fmt: skip
         return id
 
     def _blank_format(self, section, described):
@@ -134,7 +195,7 @@ class BlankTasks:
                 )
 
     def _blank_files(self, section, member, instrument):
-        """Files of the blank fields of a member, in the order of their numbers."""
+        """Files of the blank fields of a member, by number and in that order."""
         path, loc = self._blank_path(section, instrument)
         if "{instrument}" in path and not instrument:
             raise self.config.error(
@@ -142,18 +203,23 @@ class BlankTasks:
             )
         pattern = DatasetFiles(self.config.resolve(path, loc))
         text = str(pattern.path(member.target, member.profile, field="\0", instrument=instrument))
-        self.members.folders.add(Path(text.replace("\0", "0000")).parent)
-        expression = re.compile(re.escape(text).replace("\0", r"(\d+)").replace("\\\0", r"(\d+)"))
+        first, *rest = text.split("\0")
+        everything = "*".join(glob.escape(piece) for piece in (first, *rest))
+        self.members.globs.add(everything)
+        # the same number wherever {field} stands
+        expression = re.escape(first) + r"(?P<field>\d+)" + "(?P=field)".join(map(re.escape, rest))
         found = {}
-        for path in sorted(Path(text).parent.glob("*")):
-            match = expression.fullmatch(str(path))
-            if match:
-                found[int(match[1])] = path
-        numbers = sorted(found)[: section.n]
-        if section.n is not None and len(numbers) < section.n:
+        for name in sorted(glob.glob(everything)):
+            match = re.fullmatch(expression, name)
+            if match is None:
+                continue
+            other = found.setdefault(int(match["field"]), Path(name))
+            if other != Path(name):
+                raise self.config.error(loc, f"{other} and {name} have the same number; remove one")
+        if section.n is not None and 0 < len(found) < section.n:
             raise self.config.error(
                 ("blank_fields", "n"),
-                f"there are {len(numbers)} blank fields of {member.label} "
+                f"there are {len(found)} blank fields of {member.label} "
                 f"({text.replace(chr(0), '{field}')}), {section.n} are wanted",
             )
-        return [found[number] for number in numbers]
+        return {number: found[number] for number in sorted(found)}

@@ -3,6 +3,7 @@
 from functools import cached_property
 
 from ._inputs import profile_target, roster_library
+from ._member_checks import check_simulated_shape
 from ._sections_run import SimulationConfig
 from .config import DEFAULTS, NULL
 
@@ -55,6 +56,8 @@ class SimulationTasks:
             "members": [self.members.describe(*pair) for pair in pairs],
             "scenario": {k: v for k, v in scenario.items() if k not in NOT_OF_ALL},
             "jfactor": jfactor,
+            # J-factors that are wrong together are so whatever is made of them
+            "covariance": self.jfactor("profile", [m for m, _ in pairs]).get("covariance"),
             "limit_method": self.limit_method,
         }
         return params, files, [member["task"] for member in params["members"]]
@@ -101,7 +104,7 @@ class SimulationTasks:
             loc = ("simulations", name)
             for roster in self.members.rosters:
                 true = self._true_jfactors(section, roster, loc)
-                for jfactor in self.jfactors:
+                for jfactor, _ in self.treatments(roster):
                     given = scenario | ({"log10_jfactor": true} if true else {})
                     shared = self._simulated(given, roster, jfactor, loc)
                     self._add_simulation(name, section, roster, jfactor, shared)
@@ -118,7 +121,7 @@ class SimulationTasks:
             raise self.config.error(
                 (*loc, "log10_jfactor"), "the true J is that of the profile, or drawn; not both"
             )
-        self.members.check_simulated_shape(section.profile, roster, loc)
+        check_simulated_shape(self.members, section.profile, roster, loc)
         profile = self.config.profiles[section.profile]
         library = roster_library(self.config, *self.members.sections[roster])
         name = "log10_jfactor" if self.config.process == "annihilation" else "log10_dfactor"
@@ -154,7 +157,7 @@ class SimulationTasks:
             self._new(
                 id, "simulate", "_steps:simulate",
                 params | {"realisations": [start, stop], "outputs": outputs},
-                outputs.values(), files, parents, tolerant=True,
+                outputs.values(), files, parents, tolerant=True, hints=self.hints,
             )  # fmt: skip
             parts[id] = outputs
         outputs = {}

@@ -126,7 +126,7 @@ OF_PROFILE = (
     "castro", "target_limits", "stack_castro", "likelihood_curves", "contributions",
     "jfactor_treatments",
 )  # fmt: skip
-CONTROLS = ("control_limits", "control_best_fits", "simulated_limits")
+CONTROLS = ("control_limits", "control_best_fits")
 OF_BEST_FITS = ("best_fits", "control_best_fits")
 TREATMENTS = {
     "profile": "profile (free within their errors)",
@@ -302,7 +302,10 @@ def _blank(blank):
     if not blank["contents"]:
         return f"The dash-dotted line is the median of the {of}."
     text = f"The hatched area holds {percent(blank['contents'][0])} % of the {of}"
-    return text + (", the dash-dotted line is their median." if blank["median"] else ".")
+    text += ", the dash-dotted line is their median." if blank["median"] else "."
+    if are_few(n, blank["contents"]):
+        text += f" {n} blank fields are few: the area is rough."
+    return text
 
 
 def _published(curves, cl):

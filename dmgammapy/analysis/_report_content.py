@@ -444,7 +444,7 @@ def _notes(inputs):
 
 
 def _notes_of(inputs):
-    return relevant_notes(inputs.notes, inputs.methods)
+    return relevant_notes(inputs.notes)
 
 
 def _inputs_and_keys(inputs):

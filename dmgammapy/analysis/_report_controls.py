@@ -2,7 +2,7 @@
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable, Table
+from astropy.table import MaskedColumn, QTable, Table
 
 from dmgammapy.estimators import LimitStatus
 from dmgammapy.spectra import channel_label
@@ -43,6 +43,8 @@ def controls(params, outputs, bases):
     if not rows:
         return None
     table = QTable(rows=rows)
+    made = np.isfinite(table["n"])
+    table["n"] = MaskedColumn(np.where(made, table["n"], 0).astype(int), mask=~made)
     for name in OPTIONAL:
         if np.isnan(table[name]).all():
             table.remove_columns([name, f"{name}_err"])
@@ -61,7 +63,7 @@ def _control(params, name, section, base, ensemble):
         "jfactor": base[1],
         "channel": label,
         "mass": mass,
-        "n": 0,
+        "n": np.nan,
         "injected": _truth(signal).to(unit),
         "median_best": np.nan * unit,
         "median_ul": np.nan * unit,
@@ -123,7 +125,8 @@ def _above(ensemble, place, truth):
 def _is_coverage(params, section, base):
     """Whether all that is uncertain, J too, is drawn anew in each realisation."""
     if section["redraw_jfactor"]:
-        return True
+        # widths that instruments have of their own are drawn with the treatments that know them
+        return base[1] != "fixed" or not params["extra_widths"]
     if section["profile"] is not None:  # J is wrong on purpose
         return False
     return base[1] == "fixed" or not _has_widths(params, base[0])

@@ -205,7 +205,13 @@ def contribution_tables(inputs):
     if not inputs.contributions:
         return []
     table = _join(inputs, inputs.contributions)
-    return [_as_report_table(table, "Contributions by target, channel and mass")]
+    note = ""
+    if inputs.main_method != PROFILE:
+        note = (
+            "All limits in this table are by the profile likelihood, not by "
+            f"{method_name(inputs.main_method)} as those of the combination above."
+        )
+    return [_as_report_table(table, "Contributions by target, channel and mass", note)]
 
 
 def significance_tables(inputs):

@@ -115,7 +115,7 @@ def _notes_of_results(plan, store, made):
         step = plan.tasks[id].step
         # all parts of a simulation say the same
         first = step == "simulate" and id.endswith("/0000")
-        if first or step in ("stack", "bands") or id.startswith("blank/stack/"):
+        if first or step in ("stack", "bands", "limits") or id.startswith("blank/stack/"):
             for note in (store.record(id) or {}).get("info", {}).get("notes", ()):
                 notes.setdefault(f"blank fields: {note}" if step == "blank" else note)
     return list(notes)

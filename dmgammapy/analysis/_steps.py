@@ -9,7 +9,12 @@ import numpy as np
 from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 
 from dmgammapy.datasets import SEDLikelihoodDataset, find_source
-from dmgammapy.estimators import CastroMaps, ExpectedLimitsEstimator, LimitStatus
+from dmgammapy.estimators import (
+    CastroMaps,
+    ExpectedLimitsEstimator,
+    JFactorCovariance,
+    LimitStatus,
+)
 from dmgammapy.makers import SimulatedDatasetMaker
 from dmgammapy.makers._truth import source_factor
 
@@ -33,9 +38,14 @@ __all__ = ["asimov", "castro", "collect", "simulate", "simulated_stack", "stack"
 
 def castro(params, files, parents, folder):
     """Likelihood of sigmav of one target and instrument, J not treated."""
-    result = castro_of(params, files, params["member"], make_estimator(params, files))
+    member = params["member"]
+    result, said = castro_of(params, files, member, make_estimator(params, files))
     write_castro(result, folder / params["output"])
-    return {"notes": list(result.meta.notes), "instrument": result.meta.instrument}
+    return {
+        "notes": list(result.meta.notes),
+        "instrument": result.meta.instrument,
+        "said": {member["file"]: said} if said else {},
+    }
 
 
 def target(params, files, parents, folder):
@@ -94,6 +104,10 @@ def make_maker(params, files, datasets, members):
         }
     if "expectations" in files:
         options["expectations"] = read_expectations(files["expectations"], members, datasets)
+    if params["covariance"]:
+        covariance = params["covariance"]
+        covariance = JFactorCovariance.create((covariance["targets"], covariance["matrix"]))
+        options["jfactor_covariance"] = covariance
     return SimulatedDatasetMaker(
         seed=scenario["seed"],
         redraw_jfactor=scenario["redraw_jfactor"],

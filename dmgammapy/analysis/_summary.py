@@ -48,21 +48,18 @@ def write_summary(params, outputs, targets, notes=()):
     -------
     text : str
     """
-    parts, found = [_head(params, targets)], []
+    parts = [_head(params, targets)]
     for roster in params["rosters"]:
         for method in params["jfactors"]:
             combined = outputs.castro(f"limits/{roster}/{method}.fits")
             if combined is None:
                 combined = outputs.castro(f"stacks/{roster}/{method}.fits")
-            found.append(combined)
             parts.append(_limits(params, roster, method, combined))
-    methods = {limit_method(combined) for combined in found if combined is not None}
-    methods |= set(params.get("limit_methods", ()))
     parts += [
         _used(params, targets),
         _skipped(targets),
         _unused(params),
-        _notes(params, relevant_notes(notes, methods)),
+        _notes(params, relevant_notes(notes)),
         _failures(params),
         _tail(params),
     ]
@@ -93,7 +90,8 @@ def _head(params, targets):
         (f"{factor}-factors", ", ".join(treatment[name] for name in params["jfactors"])),
     ]
     if len(params["rosters"]) > 1:
-        names = [f"{name} ({len(labels)})" for name, labels in params["rosters"].items()]
+        there = set(used["label"])
+        names = [f"{name} ({len(there & set(own))})" for name, own in params["rosters"].items()]
         rows.insert(1, ("rosters", ", ".join(names)))
     name = params["config_name"]
     title = f"dmgammapy {__version__}" + (f": {name}" if name else "")

@@ -48,6 +48,8 @@ class Task:
         Whether it goes on without parents that failed, if any is left.
     needs : tuple of str
         Parents without which even a tolerant task can't go on.
+    hints : dict
+        What it is told, too, but no result depends on: it only decides what is refused.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Task:
     outputs: tuple = ()
     tolerant: bool = False
     needs: tuple = ()
+    hints: dict = field(default_factory=dict)
 
 
 def digest(data):
@@ -94,7 +97,7 @@ def task_key(task, code, file_hashes, parent_keys):
 
 
 def call_function(task, parents, folder):
-    """Do a task: ``function(params, files, parents, folder)``.
+    """Do a task: ``function(params, files, parents, folder)``, hints among the parameters.
 
     Parameters
     ----------
@@ -114,4 +117,4 @@ def call_function(task, parents, folder):
     module, name = task.function.split(":")
     function = getattr(import_module(module), name)
     files = {name: Path(path) for name, path in task.files.items()}
-    return function(task.params, files, parents, folder) or {}
+    return function(task.hints | task.params, files, parents, folder) or {}

@@ -16,6 +16,7 @@ from dmgammapy.estimators import StackedDMLikelihood
 from ._data import stack_options
 from ._lookup import Results
 from ._manifest import identity_of, input_files, manifest_info, now, take_fingerprint
+from ._owners import find_wrong_owners
 from ._plan import Plan
 from ._report_tasks import report_task
 from ._run import AnalysisError, Runner
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 DEFAULT_OUTPUT = "results"
 REPORT = "report"
+# what took long is kept for when its key holds again, though it is no result meanwhile
+LONG_STEPS = ("castro", "simulate", "blank")
 STATES = ("done", "running", "failed", "stale", "missing")
 
 
@@ -189,6 +192,7 @@ class DMAnalysis:
             Columns task, step, state and reason, in the order in which they run.
         """
         wanted = self._wanted(steps, tasks)
+        self._check_owners(self.pipeline)
         runner = self._look(wanted)
         rows = [
             (id, runner.tasks[id].step, state, runner.reasons[id])
@@ -243,7 +247,8 @@ class DMAnalysis:
         Returns
         -------
         combined : `~dmgammapy.estimators.CastroMaps` or None
-            Stack of the first roster, J treated in the first way; None if it was not asked for.
+            See `combined`; before the step limits the stack, whose limits are by the profile
+            likelihood. None if it was not asked for.
 
         Raises
         ------
@@ -262,6 +267,7 @@ class DMAnalysis:
         # what is wrong in the configuration shall show before anything takes time
         plan, wanted = self.pipeline, self._wanted(steps, tasks)
         self._check_inputs(plan)
+        self._check_owners(plan)
         before = take_fingerprint(plan)
         runner = Runner(dict(plan.tasks), self.store, None, self._command)
         with self.store.lock(self._identity):
@@ -279,7 +285,8 @@ class DMAnalysis:
                 if finished:
                     # what could not be made anew must not pass for a result of this configuration
                     self.store.prune(
-                        [id for id, state in runner.states.items() if state == "done"],
+                        [id for id, state in runner.states.items() if state == "done"]
+                        + [id for id, task in plan.tasks.items() if task.step in LONG_STEPS],
                         keep_errors=[failure.task for failure in self.failures],
                     )
                 complete = finished and not self.failures
@@ -317,6 +324,20 @@ class DMAnalysis:
                     "output."
                 )
 
+    def _check_owners(self, plan):
+        """Refuse results of files that say they are of a target that has come since."""
+        wrong = find_wrong_owners(plan.tasks.values(), self.store.record)
+        states = self._look(list(wrong)).states if wrong else {}
+        for id, message in wrong.items():
+            if states[id] == "done":  # of others the file may be another one by now
+                task = plan.tasks[id]
+                member = plan.members.all[task.params["member"]["label"]]
+                names = {member.task(name): name for name in member.files}
+                loc = ("blank_fields", "path")
+                if task.step == "castro":
+                    loc = plan.members.place(names[id], "path")
+                raise self.config.error(loc, message.rstrip("."))
+
     def _is_skipped(self, failure):
         """Whether a failure only leaves out a target, as ``on_error: skip`` wants it."""
         tasks = self.pipeline.tasks
@@ -343,15 +364,22 @@ class DMAnalysis:
         return runner.states[task], runner.reasons[task]
 
     def _combined_or_none(self):
-        try:
-            return self.results["stack"]
-        except KeyError:
-            return None
+        for kind in ("observed", "stack"):
+            try:
+                return self.results[kind]
+            except KeyError:
+                continue
+        return None
 
     @property
     def combined(self):
-        """Stack of the first roster, J treated in the first way, `CastroMaps`."""
-        return self.results["stack"]
+        """Stack of the first roster, J treated in the first way, `CastroMaps`.
+
+        Its upper limits are by the first of the methods (``limits: {methods: [...]}``).
+        """
+        if self.config.limits.methods[0] == "profile":
+            return self.results["stack"]
+        return self.results["observed"]
 
     @property
     def limits(self):
@@ -390,7 +418,7 @@ class DMAnalysis:
             if member.task(name) not in lost
         ]
         return StackedDMLikelihood(
-            castros, cl=self.config.limits.cl, **stack_options(self.pipeline.jfactors[0])
+            castros, cl=self.config.limits.cl, **stack_options(next(self.pipeline.each())[1])
         )
 
     @property
@@ -435,7 +463,8 @@ class DMAnalysis:
         for member in plan.members.all.values():
             for name in member.files:
                 files = {key: Path(path) for key, path in plan.files((member, name)).items()}
-                found += read_member(plan.common, files, plan.members.describe(member, name))
+                described = plan.members.describe(member, name)
+                found += read_member(plan.common | plan.hints, files, described)
         return found
 
     @property

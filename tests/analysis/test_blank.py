@@ -10,13 +10,15 @@ from astropy.table import QTable
 from numpy.testing import assert_allclose
 
 from dmgammapy.analysis import ConfigError
+from dmgammapy.analysis._manifest import take_fingerprint
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import CastroEstimator, StackedDMLikelihood
 from dmgammapy.makers import SEDExpectation, SimulatedDatasetMaker
-from dmgammapy.targets import Targets
+from dmgammapy.targets import Target, Targets
 
 TARGETS = Targets.from_names(["draco:ackermann2014_nfw", "segue_1:ackermann2014_nfw"])
 MASSES = [50, 500] * u.GeV
+NOTE = "field 0003 is left out, there is no file of draco."
 BLANK = "blank/{target}_blank_{field}.fits"
 
 
@@ -62,8 +64,67 @@ def test_each_realisation_is_the_stack_of_its_fields(fields, analyse):
         q = [0.025, 0.16, 0.5, 0.84, 0.975]
         bands = analysis.results["blank_bands", method].sigmav_ul.data
         assert_allclose(bands, np.quantile(limits, q, axis=0, method="hazen"), rtol=1e-9)
-    (note,) = [n for n in analysis.results["blank"].meta.notes if "blank fields are used" in n]
-    assert note.startswith("3 blank fields are used, the fewest of any target")
+    assert analysis.results["blank"].meta.notes[-1] == NOTE
+
+
+def test_fields_go_by_their_numbers(fields, analyse, caplog):
+    """Draco has 0, 1, 3, Segue 1 has 0 to 3: those with the same number belong together."""
+    (fields / "draco_blank_0002.fits").rename(fields / "draco_blank_0003.fits")
+    analysis = analyse(blank_fields=BLANK)
+    limits = analysis.results["blank"].sigmav_ul.data
+    assert len(limits) == 3
+    for i, k in enumerate((0, 1, 3)):
+        assert_allclose(limits[i], stack_by_hand(fields, k).sigmav_ul.data, rtol=1e-9)
+    assert "field 0002 is left out, there is no file of draco." in analysis.summary
+    assert "field 0002 is left out, there is no file of draco." in caplog.text
+    # of the first two that all have, a later one than the second
+    (fields / "segue_1_blank_0001.fits").unlink()
+    analysis = analyse("two", blank_fields={"path": BLANK, "n": 2})
+    limits = analysis.results["blank"].sigmav_ul.data
+    assert len(limits) == 2
+    assert_allclose(limits[1], stack_by_hand(fields, 3).sigmav_ul.data, rtol=1e-9)
+    with pytest.raises(ConfigError, match=r"blank_fields\.n'.*2 blank fields .* 3 are wanted"):
+        analyse("three", blank_fields={"path": BLANK, "n": 3})
+
+
+def test_number_in_a_folder(project, fields, make, analyse):
+    for k in range(3):
+        (project / f"nights/{k:04d}").mkdir(parents=True)
+        for target in TARGETS:
+            source = fields / f"{target.name}_blank_{k:04d}.fits"
+            shutil.copy(source, project / f"nights/{k:04d}/sed_{target.name}_{k:04d}.fits")
+    given = {"blank_fields": "nights/{field}/sed_{target}_{field}.fits"}
+    shutil.copy(
+        project / "nights/0001/sed_draco_0001.fits", project / "nights/0002/sed_draco_0001.fits"
+    )
+    analysis = analyse(**given)
+    limits = analysis.results["blank"].sigmav_ul.data
+    for k in range(3):
+        assert_allclose(limits[k], stack_by_hand(fields, k).sigmav_ul.data, rtol=1e-9)
+    globs = take_fingerprint(analysis.pipeline)["globs"]
+    pattern = str(project / "nights/*/sed_draco_*.fits")
+    assert len(globs[pattern]) == 4
+    shutil.copytree(project / "nights/0002", project / "nights/2")
+    for target in TARGETS:
+        name = project / f"nights/2/sed_{target.name}_"
+        shutil.move(f"{name}0002.fits", f"{name}2.fits")
+    with pytest.raises(ConfigError, match="have the same number; remove one"):
+        make(**given).plan()
+
+
+def test_no_file_of_any_target(fields, make):
+    path = "blank/{target}_off_{field}.fits"
+    with pytest.raises(ConfigError) as caught:
+        make(blank_fields={"path": path}).plan()
+    assert re.search(r"line \d+, key 'blank_fields.path': no file of any target", str(caught.value))
+    assert path in str(caught.value)
+
+
+def test_no_number_in_common(fields, make):
+    for k in range(3):
+        (fields / f"draco_blank_{k:04d}.fits").rename(fields / f"draco_blank_{k + 10:04d}.fits")
+    with pytest.raises(ConfigError, match="0 blank fields are there by the same number for all"):
+        make(blank_fields=BLANK).plan()
 
 
 def test_a_new_field_is_taken(fields, analyse):
@@ -87,12 +148,13 @@ def test_too_few_fields(fields, make):
         make(blank_fields={"path": BLANK, "n": 4}).plan()
 
 
-def test_a_target_without_fields_is_said(fields, make):
+def test_a_target_without_fields_is_said(fields, make, caplog):
     for path in fields.glob("draco*"):
         path.unlink()
     analysis = make(blank_fields=BLANK)
     assert not [id for id in analysis.pipeline.tasks if id.startswith("blank/stack")]
     assert any("no blank fields of draco" in note for note in analysis.pipeline.notes)
+    assert "no blank fields of draco" in caplog.text
 
 
 def test_controls_hold_the_targets_of_the_data(project, fields, analyse):
@@ -109,6 +171,22 @@ def test_field_of_another_target_is_refused(project, fields, analyse):
     shutil.copy(project / "sed_segue_1.fits", fields / "draco_blank_0002.fits")
     with pytest.raises(RuntimeError, match="says that it is of segue_1, not of draco"):
         analyse(blank_fields=BLANK)
+
+
+def test_field_of_a_target_that_came_later_is_refused(project, fields, make, analyse):
+    given = {"blank_fields": BLANK, "targets": {"file": "mine.ecsv"}}
+    dataset = SEDLikelihoodDataset.read(fields / "draco_blank_0000.fits")
+    for name in ("mine_1", "mine_2"):
+        dataset.copy(name=name).write(project / f"sed_{name}.fits", format="gadf")
+        for k in range(2):
+            path = fields / f"{name}_blank_{k:04d}.fits"
+            dataset.copy(name="mine_2").write(path, format="gadf")
+    mine = [Target(f"mine_{k}", log10_jfactor=18.5, log10_jfactor_err=0.2) for k in (1, 2)]
+    Targets(mine[:1]).write(project / "mine.ecsv")
+    analyse(**given)
+    Targets(mine).write(project / "mine.ecsv", overwrite=True)
+    with pytest.raises(ConfigError, match=r"'blank_fields.*mine_1_blank_0000\.fits: the file says"):
+        analyse(**given)
 
 
 # ---- several instruments -----------------------------------------------------------------------
@@ -227,6 +305,6 @@ def test_limits_by_the_main_method(project, fields, analyse):
 
 def test_notes_reach_summary_and_report(fields, analyse):
     analysis = analyse(blank_fields=BLANK, report=True)
-    text = "blank fields: 3 blank fields are used, the fewest of any target"
+    text = f"blank fields: {NOTE}"
     assert text in analysis.summary
     assert text in (analysis.output / "report.html").read_text()

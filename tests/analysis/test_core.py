@@ -330,7 +330,7 @@ def test_target_in_two_versions(project, edit):
     versions = ["draco:ackermann2014_nfw", "draco:pace2018_nfw"]
     path = edit("  roster: ackermann2015_dsphs\n", f"  names: {versions}\n")
     edit("  select: [draco, segue_1, ursa_major_II, coma_berenices]\n", "")
-    with pytest.raises(ConfigError, match="line 1, key 'targets': draco is there in several"):
+    with pytest.raises(ConfigError, match="line 2, key 'targets.names': draco is .* remove one of"):
         analyse(path, project / "r")
     edit("datasets:", "  select: draco:pace2018_nfw\ndatasets:")
     analysis = analyse(path, project / "r")

@@ -11,6 +11,7 @@ from dmgammapy.analysis import ConfigError
 from dmgammapy.analysis._files import linked_files
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import CastroEstimator, StackedDMLikelihood
+from dmgammapy.estimators.io import write_published_limits
 from dmgammapy.targets import Target, Targets
 
 ACK2016 = "ackermann2016_photoj_0.6_nfw"
@@ -333,3 +334,78 @@ def test_linked_files(tmp_path):
     assert linked_files(path) == [tmp_path / "deep/counts.fits"]
     path.write_text("{")
     assert linked_files(path) == []
+
+
+# ---- rosters that can't be used ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "message"),
+    [
+        (
+            {"targets": {"roster": "martinez2015_nfw"}}, "targets.roster",
+            r"targets of martinez2015_nfw can be used: 0 of 16 have log10_jfactor, 0 have .*"
+            r"take a roster that has them, such as ackermann2015_dsphs.*- \w+: no log10_jfactor",
+        ),
+        (
+            {"targets": "ackermann2015_dsphs", "process": "decay"}, "targets",
+            "0 of 15 have log10_dfactor.*no bundled roster has D-factors. Give them .*log10_df",
+        ),
+        ({"targets": ["draco:pace2018_nfw"] * 2}, "targets", "draco:pace2018_nfw is named twice: "),
+        (
+            {"targets": ["draco:pace2018_nfw", "draco:ackermann2014_nfw"]}, "targets",
+            "draco is there in several versions.*; remove one of the names",
+        ),
+        (
+            {"targets": {"roster": "ackermann2015_dsphs", "select": ["segue_2"]}},
+            r"targets.select\[0\]", "segue_2 is not in roster ackermann2015_dsphs",
+        ),
+    ],
+)  # fmt: skip
+def test_rosters_that_cannot_be_used(make, changes, place, message):
+    with pytest.raises(ConfigError, match=rf"(?s)key '{place}.*{message}"):
+        make(**changes).plan()
+
+
+def test_all_bundled_rosters_are_without_dfactors():
+    """What the message says."""
+    for name in Targets.rosters():
+        assert not any(target.has_jfactor("decay") for target in Targets.read_roster(name))
+
+
+def test_names_that_become_the_same(project, make):
+    targets = [Target(name, log10_jfactor=18, log10_jfactor_err=0.2) for name in ("A x", "A_x")]
+    Targets(targets).write(project / "mine.ecsv")
+    for target in targets:
+        shutil.copy(project / "sed_draco.fits", project / f"sed_{target.name}.fits")
+    with pytest.raises(ConfigError, match="'targets'.*'A x' and 'A_x' would have the same names"):
+        make(targets={"file": "mine.ecsv"}).plan()
+
+
+def test_a_shape_without_counts_is_said_to_have_no_effect(make):
+    profiles = {"wide": {"version": "pace2018_nfw", "spatial": "radial"}}
+    notes = make(targets=["draco:wide"], profiles=profiles).pipeline.members.notes
+    (note,) = [note for note in notes if "no effect" in note]
+    assert note.startswith("profiles.wide: spatial: radial has no effect")
+    profiles = {"wide": "pace2018_nfw"}
+    assert not make(targets=["draco:wide"], profiles=profiles).pipeline.members.notes
+
+
+def test_published_limits_of_a_target(project, make):
+    """Those of Draco are drawn with Draco, a composite one with no single target."""
+    castro = castro_by_hand(project, "draco:ackermann2014_nfw")
+    for name, source in (("draco", "Draco"), ("all", "multidsph")):
+        path = project / f"{name}.ecsv"
+        write_published_limits(castro, path, channel="b", source=source)
+    plots = {"kinds": ["target_limits", "limits"], "published": ["draco.ecsv", "all.ecsv"]}
+    tasks = make(plots=plots, jfactor="fixed").pipeline.tasks
+    drawn = {
+        id: {path.rpartition("/")[2] for path in task.files.values()}
+        for id, task in tasks.items()
+        if task.step == "plot"
+    }
+    assert drawn == {
+        "plot/target_limits/draco_fixed_b": {"draco.ecsv"},
+        "plot/target_limits/segue_1_fixed_b": set(),
+        "plot/limits/fixed_b": {"draco.ecsv", "all.ecsv"},
+    }

@@ -8,9 +8,11 @@ import pytest
 from astropy.table import QTable, Table
 from numpy.testing import assert_allclose
 
-from dmgammapy.analysis import AnalysisError, DMAnalysis
+from dmgammapy.analysis import AnalysisError, ConfigError, DMAnalysis
 from dmgammapy.analysis.example import EXAMPLE_FOLDER
+from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import CastroMaps, StackedDMLikelihood
+from dmgammapy.targets import Target, Targets
 
 SIMULATIONS = {"null": {"n": 20, "expectations": "truth.ecsv"}}
 ROSTERS = {
@@ -206,3 +208,94 @@ def test_skip_all_is_an_error(project, broken, make):
     analysis = make(targets=["draco:ackermann2014_nfw"], execution={"on_error": "skip"})
     with pytest.raises(AnalysisError, match="castro/draco"):
         analysis.run()
+
+
+# ---- own targets ---------------------------------------------------------------------------------
+
+
+def write_targets(project, *names):
+    targets = [Target(name, log10_jfactor=18.5, log10_jfactor_err=0.2) for name in names]
+    Targets(targets).write(project / "mine.ecsv", overwrite=True)
+
+
+def named_dataset(project, source, name, file=None):
+    dataset = SEDLikelihoodDataset.read(project / f"sed_{source}.fits")
+    dataset.copy(name=name).write(project / f"sed_{file or name}.fits", format="gadf")
+
+
+def test_an_own_target_more_recomputes_what_holds_it(project, analyse):
+    named_dataset(project, "draco", "mine_1")
+    named_dataset(project, "segue_1", "mine_2")
+    rosters = {"pair": ROSTERS["pair"], "own": {"file": "mine.ecsv"}}
+    given = {"targets": None, "rosters": rosters, "simulations": SIMULATIONS}
+    given["simulations"] = {"null": {"n": 20, "undetermined": "power_law"}}
+    write_targets(project, "mine_1")
+    analyse(**given)
+    write_targets(project, "mine_1", "mine_2")
+    again = set(analyse(**given).computed)
+    assert {"castro/mine_2", "stack/own/profile", "simulate/null/own/profile/0000"} <= again
+    assert not [id for id in again if "pair" in id or id.endswith(("draco", "segue_1", "mine_1"))]
+
+
+def test_a_file_of_a_target_that_came_later_is_refused(project, analyse, make):
+    """What its likelihood was done for is not what the file says."""
+    named_dataset(project, "draco", "mine_2", file="mine_1")
+    named_dataset(project, "segue_1", "mine_2", file="mine_3")
+    named_dataset(project, "segue_1", "observation 7", file="mine_2")
+    given = {"targets": {"file": "mine.ecsv"}}
+    write_targets(project, "mine_1", "mine_3")
+    analyse(**given)
+    write_targets(project, "mine_1", "mine_2", "mine_3")
+    for act in (lambda: make(**given).plan(), lambda: analyse(**given)):
+        with pytest.raises(ConfigError, match="'datasets.*says that it is of mine_2, not of mine_"):
+            act()
+    # other files by now
+    named = ("mine_1", "mine_3")
+    for name in named:
+        (project / f"sed_{name}.fits").unlink()
+        named_dataset(project, "draco", name)
+    assert set(named) <= {t.name for t in analyse(**given).targets}
+
+
+@pytest.mark.parametrize("key", ["extra_widths", "covariance"])
+def test_what_is_said_about_others_does_not_matter(project, analyse, key):
+    """Widths and covariance enter what holds the targets that they are about."""
+    given = {
+        "targets": None, "rosters": ROSTERS,
+        "datasets": {"path": "sed_{target}.fits", "instrument": "lat"},
+    }  # fmt: skip
+    analyse(**given)
+    names = ["draco", "segue_1"]
+    matrix = np.array([[0.16**2, 0.01], [0.01, 0.29**2]])
+    Table({"target": names, **dict(zip(names, matrix, strict=True))}).write(project / "cov.ecsv")
+    value = {"extra_widths": {"draco": {"lat": 0.2}}, "covariance": "cov.ecsv"}[key]
+    again = set(analyse(**given, jfactor={"method": "profile", key: value}).computed)
+    assert "stack/pair/profile" in again
+    assert "target/profile/draco" in again
+    assert not [id for id in again if "rest" in id or id.startswith("castro")]
+    assert "target/profile/coma_berenices" not in again
+
+
+# ---- limits of several methods -------------------------------------------------------------------
+
+
+def test_an_extra_method_that_fails_leaves_a_hole(project, make):
+    """Few counts and no truth: there are no expected counts, which CLs needs, unlike profile."""
+    methods = ["profile", "cls"]
+    analysis = make(limits={"methods": methods}, bands="none", report=True)
+    with pytest.raises(AnalysisError, match="bands/asimov/all/profile"):
+        analysis.run()
+    table = QTable.read(analysis.output / "limits.ecsv")
+    rows = table[table["target"] == "combined"]
+    assert np.isfinite(rows["sigmav_ul"].value).all()
+    assert rows["sigmav_ul_cls"].unit == "cm3 s-1"
+    assert rows["sigmav_ul_cls"].mask.all()
+    assert rows["status_cls"].mask.all()
+    (note,) = [note for note in table.meta["notes"] if "no limits by CLs" in note]
+    assert note in analysis.summary
+    wanted = make("alone", bands="none").run().sigmav_ul.data.ravel()
+    assert_allclose(rows["sigmav_ul"].value, wanted, rtol=1e-12)
+    other = make("main", limits={"methods": methods[::-1]}, bands="none")
+    with pytest.raises(AnalysisError):
+        other.run()
+    assert not (other.output / "limits.ecsv").exists()

@@ -217,14 +217,14 @@ def test_report_tells_what_went_wrong(write):
         "task": "castro/lat/leo",
         "error": "ValueError: no scan",
         "command": "dmgammapy run c.yaml --task castro/lat/leo",
-        "traceback_file": "failures/castro_lat_leo.txt",
+        "traceback_file": "failures/castro/lat/leo.txt",
     }
     report = build_report(
         inputs(
             limits={("dwarfs", "profile"): table},
             skipped={"leo_I": "no J-factor"},
             unused_files={"sed_m31.fits": "m31"},
-            notes=["CLs is approximate."],
+            notes=["bins were filled."],
             limit_method="cls",
             failures=[failure],
         )
@@ -236,12 +236,12 @@ def test_report_tells_what_went_wrong(write):
         "1 of 6 limits",
         "leo_I no J-factor",
         "sed_m31.fits",
-        "CLs is approximate.",
+        "bins were filled.",
         failure["command"],
         "Grid edge: b at 10.",
     ):
         assert words in text
-    assert 'href="failures/castro_lat_leo.txt"' in write(report).read_text(encoding="utf-8")
+    assert 'href="failures/castro/lat/leo.txt"' in write(report).read_text(encoding="utf-8")
 
 
 def test_nothing_wrong_no_banner():

@@ -16,6 +16,7 @@ from dmgammapy.estimators import (
     CastroEstimator,
     CastroMaps,
     ExpectedLimitsEstimator,
+    JFactorCovariance,
     SignificanceEstimator,
     StackedDMLikelihood,
 )
@@ -233,14 +234,16 @@ def test_jfactors_that_vary_together(project, analyse):
     )
     analysis = analyse(
         simulations={"null": scenario(n=4, redraw_jfactor=True)},
-        jfactor={"covariance": "covariance.ecsv"},
+        jfactor={"method": ["profile", "fixed"], "covariance": "covariance.ecsv"},
     )
-    estimator, datasets = estimator_by_hand(
-        project, maker={"redraw_jfactor": True}, stack={"jfactor_covariance": (names, matrix)}
-    )
-    same(
-        analysis.results["simulation", "null"], estimator.simulate(datasets, realisations=range(4))
-    )
+    covariance = JFactorCovariance.create((names, matrix))
+    maker = {"redraw_jfactor": True, "jfactor_covariance": covariance}
+    for options in ({"jfactor_covariance": covariance}, {"method": "fixed"}):
+        estimator, datasets = estimator_by_hand(project, maker=maker, stack=options)
+        same(
+            analysis.results["simulation", "null", options.get("method", "profile")],
+            estimator.simulate(datasets, realisations=range(4)),
+        )
 
 
 # ---- the truth ---------------------------------------------------------------------------------
