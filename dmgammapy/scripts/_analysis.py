@@ -24,6 +24,7 @@ SEVERAL = ("prologue", "directives")  # options of a job that may come several t
 WHOLE = ("cores", "processes")
 SCHEDULERS = ("slurm", "htcondor", "lsf")
 
+
 def _not_zero(context, parameter, value):
     if value == 0:
         raise click.BadParameter("must be a positive number of workers, or -1, got 0.")

@@ -107,6 +107,9 @@ def test_seed_of_the_null_does_not_matter_to_asimov_data(make):
     assert tasks[0] == tasks[1]
 
 
+FITTED = r"fitted to the data of all energies without .*norm = ([\d.]+)\)"
+
+
 # ---- backgrounds of counts ---------------------------------------------------------------------
 
 
@@ -140,7 +143,9 @@ def test_expected_counts_do_not_depend_on_where_norms_start(project, make, free)
         norms += [
             (float(text), best)
             for note in bands.meta.notes
-            for text in re.findall(r"fitted to the data of all energies without .*norm = ([\d.]+)\)", note)
+            for text in re.findall(
+                r"fitted to the data of all energies without .*norm = ([\d.]+)\)", note
+            )
         ]
     if free == "fixed":  # what the models say is taken at its word
         assert not norms
