@@ -1,11 +1,11 @@
 """Whether a run would find everything done: a quick look before anything heavy is imported."""
 
 import os
-import re
 from pathlib import Path
 
 import yaml
 
+from ._yaml import VARIABLE
 from .store import ResultsStore
 
 __all__ = ["current_summary", "output_of"]
@@ -36,9 +36,7 @@ def output_of(config, output=None):
         if not isinstance(text, str | None):
             return None
         if text is not None:
-            expanded = re.sub(
-                r"\$\{(\w+)\}|\$(\w+)", lambda m: os.environ.get(m[1] or m[2], "\0"), text
-            )
+            expanded = VARIABLE.sub(lambda m: os.environ.get(m[1] or m[2], "\0"), text)
             return None if "\0" in expanded else (
                 Path(config).resolve().parent / Path(expanded).expanduser()
             )  # fmt: skip

@@ -21,6 +21,7 @@ from dmgammapy.estimators.io import identify_castro_format, read_gloryduck_chann
 from dmgammapy.makers import SEDExpectation
 from dmgammapy.spectra import BinnedSpectra, canonical_channel, channel_label, read_spectra
 from dmgammapy.targets import Halo, Target
+from dmgammapy.targets.core import factor_name
 
 from ._files import HeldTables
 from ._hashes import hash_file
@@ -369,15 +370,20 @@ def _set_level(castro, cl):
     """Limits at the confidence level of the analysis."""
     if castro.meta.cl == cl:
         return
-    limit, status = castro.upper_limit_and_status(cl=cl)
+    set_limits(castro, cl=cl)
+    castro.meta.cl = cl
+
+
+def set_limits(castro, **kwargs):
+    """Put other limits in the place of a result's own, as `CastroMaps.upper_limit_and_status`."""
+    limit, status = castro.upper_limit_and_status(**kwargs)
     castro["norm_ul"].data = limit.data / castro["reference"].data
     castro["status"].data = status.data
-    castro.meta.cl = cl
 
 
 def _move_jfactor(castro, target, process):
     """Move a table to the J-factor of the analysis: the same flux is at another strength."""
-    name = "log10_jfactor" if process == "annihilation" else "log10_dfactor"
+    name = factor_name(process)
     wanted, assumed = getattr(target, name), castro.meta.log10_jfactor
     if assumed is None:
         castro.meta.notes = [
@@ -439,7 +445,7 @@ def castro_of(params, files, member, estimator):
 
 def _note_jfactor(castro, target, process):
     """Say so where a template on the sky brought a J of its own."""
-    name = "log10_jfactor" if process == "annihilation" else "log10_dfactor"
+    name = factor_name(process)
     table, used = getattr(target, name), castro.meta.log10_jfactor
     if abs(table - used) > SAME_JFACTOR:
         castro.meta.notes = [

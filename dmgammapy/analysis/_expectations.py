@@ -93,9 +93,14 @@ def _who(member):
 
 def _ranges(flags):
     """Places of True as text: 3, 7-9."""
+    return ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in _runs(flags))
+
+
+def _runs(flags):
+    """First and last place of each run of True."""
     places = np.flatnonzero(flags)
-    parts = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
-    return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
+    parts = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if places.size else []
+    return [(part[0], part[-1]) for part in parts]
 
 
 def background_counts(members):
@@ -151,10 +156,9 @@ def note_few_counts(engine, channels, masses):
     counts = background_counts(engine.members).reshape(len(channels), len(masses))
     found = []
     for channel, row in zip(channels, counts, strict=True):
-        few = np.flatnonzero(row < FEW_COUNTS)
-        if few.size:
-            parts = np.split(few, np.flatnonzero(np.diff(few) > 1) + 1)
-            ends = [[f"{masses[k].to_value('GeV'):.4g}" for k in part[[0, -1]]] for part in parts]
+        few = row < FEW_COUNTS
+        if few.any():
+            ends = [[f"{masses[k].to_value('GeV'):.4g}" for k in run] for run in _runs(few)]
             where = ", ".join(a if a == b else f"{a} to {b}" for a, b in ends)
             found.append(f"{channel} at {where} GeV, down to {row[few].min():.2g}")
     if not found:

@@ -7,7 +7,7 @@ import typing
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from ._yaml import format_loc, nearest
+from ._yaml import did_you_mean, format_loc, nearest
 
 __all__ = ["explain", "place", "sentence", "validate_entries", "validate_inside"]
 
@@ -82,8 +82,7 @@ def _message(error, model, loc):
         return "this key is required"
     if kind == "literal_error":
         expected = error["ctx"]["expected"]
-        hint = nearest(value, re.findall(r"'([^']*)'", expected))
-        suggestion = f"; did you mean {hint!r}?" if hint else ""
+        suggestion = did_you_mean(value, re.findall(r"'([^']*)'", expected))
         return f"must be {expected}, got {value!r}{suggestion}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         if value is None:

@@ -12,12 +12,13 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from dmgammapy.spectra import CHANNELS, parse_channel
 
-from ._yaml import nearest
+from ._yaml import did_you_mean, nearest
 
 __all__ = [
     "Channel",
@@ -33,6 +34,7 @@ __all__ = [
     "choice",
     "fail",
     "parse_mass",
+    "short_form",
 ]
 
 
@@ -47,12 +49,20 @@ def as_list(value):
     return [value] if isinstance(value, str | int | dict) else value
 
 
+def short_form(key, types):
+    """Validator of a section that takes a value of these types for that of one of its keys."""
+
+    def fill(cls, value):
+        return {key: value} if isinstance(value, types) else value
+
+    return model_validator(mode="before")(classmethod(fill))
+
+
 def choice(value, known, *sub):
     """Check a value of which there are a few; the error suggests the nearest."""
     if value in known:
         return value
-    hint = nearest(value, known)
-    suggestion = f"; did you mean {hint!r}?" if hint else ""
+    suggestion = did_you_mean(value, known)
     names = ", ".join(repr(name) for name in known[:-1]) + f" or {known[-1]!r}"
     raise fail(f"must be {names}, got {value!r}{suggestion}", *sub)
 

@@ -5,7 +5,7 @@ from astropy.table import QTable
 from dmgammapy.estimators import CastroMaps
 from dmgammapy.spectra import channel_label
 
-from ._yaml import nearest
+from ._yaml import did_you_mean
 
 __all__ = ["Results"]
 
@@ -55,14 +55,14 @@ class Results:
         self._plan = plan
         self._store = store
         self._state_of = state_of
+        self._owners = {name: task.id for task in plan.tasks.values() for name in task.outputs}
         self._read = {}
 
     def __getitem__(self, key):
         parts = [key] if isinstance(key, str) else list(key)
         kind = str(parts.pop(0))
         if kind not in KINDS:
-            hint = nearest(kind, KINDS)
-            suggestion = f" Did you mean {hint!r}?" if hint else ""
+            suggestion = did_you_mean(kind, KINDS, sentence=True)
             raise KeyError(f"no kind {kind!r}; there are {', '.join(KINDS)}.{suggestion}")
         relative, channel = self._find(kind, parts)
         castro = self._load(relative)
@@ -132,9 +132,7 @@ class Results:
         for part in parts:
             if all(self._value(name, part, known) is None for name, known in slots):
                 everything = [value for _, known in slots for value in known]
-                hint = nearest(part, everything)
-                suggestion = f" Did you mean {hint!r}?" if hint else ""
-                return f"unknown {part!r}.{suggestion}"
+                return f"unknown {part!r}.{did_you_mean(part, everything, sentence=True)}"
         return f"the order is {', '.join(name for name, _ in slots)}."
 
     def _default(self, name, known, given):
@@ -159,13 +157,12 @@ class Results:
         else:
             names = [given.get(name) for name in ("simulation", "roster", "J treatment")]
             relative = PLACES[kind].format("/".join(name for name in names if name))
-        if not any(relative in task.outputs for task in self._plan.tasks.values()):
+        if relative not in self._owners:
             raise KeyError(f"the configuration asks for no {kind} ({KINDS[kind]}).")
         return relative
 
     def _load(self, relative):
-        (owner,) = [task.id for task in self._plan.tasks.values() if relative in task.outputs]
-        state, reason = self._state_of(owner)
+        state, reason = self._state_of(self._owners[relative])
         if state in ("stale", "missing", "failed", "blocked"):
             raise KeyError(f"{relative} is not there ({reason}): call run().")
         path = self._store.verified(relative)

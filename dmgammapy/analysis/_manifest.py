@@ -1,11 +1,11 @@
 """What a run looked at and made, for its manifest."""
 
 import os
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ._tasks import digest
+from ._yaml import VARIABLE
 from .store import hash_file, make_fingerprint
 
 __all__ = ["config_dict", "identity_of", "input_files", "manifest_info", "now", "take_fingerprint"]
@@ -60,7 +60,7 @@ def take_fingerprint(plan):
     files = input_files(plan)
     texts = [config.text]
     texts += [_text(path) for path in files if path.endswith((".yaml", ".yml"))]
-    variables = {a or b for text in texts for a, b in re.findall(r"\$\{(\w+)\}|\$(\w+)", text)}
+    variables = {a or b for text in texts for a, b in VARIABLE.findall(text)}
     globs = [pattern.glob for pattern in members.patterns.values()]
     globs += sorted(members.globs)
     probes = {*files, *map(str, members.probed), *map(str, members.read)}

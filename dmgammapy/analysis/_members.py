@@ -8,6 +8,7 @@ import numpy as np
 
 from dmgammapy.modeling.priors import check_width_in_covariance
 from dmgammapy.targets import Halo, Target
+from dmgammapy.targets.core import factor_name
 
 from ._files import DatasetFiles, linked_files
 from ._finding import SourceFiles, fits, place_of, shown_path
@@ -157,7 +158,7 @@ class Members:
             raise self.config.error(loc, f"it holds {', '.join(unused)}, which are not analysed")
         if unused:
             self.notes.append(f"jfactor.covariance: {', '.join(unused)} are not analysed.")
-        key = "log10_jfactor" if self.config.process == "annihilation" else "log10_dfactor"
+        key = factor_name(self.config.process)
         out = {}
         for roster, members in chosen.items():
             out[roster] = []
@@ -225,7 +226,7 @@ class Members:
     def with_shape(self, target, profile):
         """A target whose J is that of its density profile where no table says it, or the reason."""
         config, process = self.config, self.config.process
-        key = "log10_jfactor" if process == "annihilation" else "log10_dfactor"
+        key = factor_name(process)
         for name in override_keys(config, target, profile):
             if getattr(config.jfactor.targets[name], key) is None:
                 continue

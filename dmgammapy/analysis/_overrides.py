@@ -1,5 +1,7 @@
 """J-factors that the configuration gives in place of the tables': ``jfactor.targets``."""
 
+from dmgammapy.targets.core import factor_name
+
 from ._yaml import nearest
 
 __all__ = [
@@ -85,8 +87,8 @@ def factor_source(config, target, profile, has_shape=False):
 
 def factor_keys(process):
     """Names of the astrophysical factor and of its width."""
-    kind = "jfactor" if process == "annihilation" else "dfactor"
-    return f"log10_{kind}", f"log10_{kind}_err"
+    factor = factor_name(process)
+    return factor, f"{factor}_err"
 
 
 def with_override(config, target, profile):

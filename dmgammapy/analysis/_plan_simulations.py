@@ -2,6 +2,8 @@
 
 from functools import cached_property
 
+from dmgammapy.targets.core import factor_name
+
 from ._inputs import profile_target, roster_library
 from ._member_checks import check_simulated_shape
 from ._sections_run import SimulationConfig
@@ -124,7 +126,7 @@ class SimulationTasks:
         check_simulated_shape(self.members, section.profile, roster, loc)
         profile = self.config.profiles[section.profile]
         library = roster_library(self.config, *self.members.sections[roster])
-        name = "log10_jfactor" if self.config.process == "annihilation" else "log10_dfactor"
+        name = factor_name(self.config.process)
         true = {}
         for member in self.members.rosters[roster]:
             try:

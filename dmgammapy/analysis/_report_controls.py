@@ -6,6 +6,7 @@ from astropy.table import MaskedColumn, QTable, Table
 
 from dmgammapy.estimators import LimitStatus
 from dmgammapy.spectra import channel_label
+from dmgammapy.targets.core import factor_name
 
 __all__ = ["blank_fields", "controls"]
 
@@ -135,7 +136,7 @@ def _is_coverage(params, section, base):
 def _has_widths(params, roster):
     if params["extra_widths"]:
         return True
-    key = f"log10_{'jfactor' if params['process'] == 'annihilation' else 'dfactor'}_err"
+    key = f"{factor_name(params['process'])}_err"
     first = {members[0]["label"]: members[0]["target"] for members in params["members"]}
     widths = [first[label].get(key) for label in params["rosters"][roster]]
     return any(width is not None and np.any(np.asarray(width) > 0) for width in widths)

@@ -5,6 +5,7 @@ import numpy as np
 
 from dmgammapy import __version__
 from dmgammapy.spectra import channel_label
+from dmgammapy.targets.core import factor_name
 
 from ._report_content import PlotFile, ReportInputs
 from ._report_controls import blank_fields, controls
@@ -13,8 +14,8 @@ __all__ = ["report_inputs"]
 
 FILES = {
     "summary.txt": "Summary (text)",
-    "limits.ecsv": "All limits (ECSV)",
     "targets.ecsv": "Targets (ECSV)",
+    "limits.ecsv": "All limits (ECSV)",
 }
 
 
@@ -30,7 +31,7 @@ def report_inputs(params, outputs, targets):
         See `~dmgammapy.analysis._report_steps.table_of_targets`.
     """
     used = targets[targets["used"]]
-    kind = "jfactor" if params["process"] == "annihilation" else "dfactor"
+    factor = factor_name(params["process"])
     instruments = {name for text in used["instruments"] for name in text.split(", ") if name}
     bases = [(roster, method) for roster in params["rosters"] for method in params["jfactors"]]
     return ReportInputs(
@@ -46,10 +47,10 @@ def report_inputs(params, outputs, targets):
         targets=[
             {
                 "name": row["label"],
-                "profile": _profile(row, kind),
+                "profile": _profile(row, factor),
                 "instruments": row["instruments"].split(", "),
-                f"log10_{kind}": float(row[f"log10_{kind}"]),
-                "width": row[f"log10_{kind}_err"],
+                f"{factor}": float(row[f"{factor}"]),
+                "width": row[f"{factor}_err"],
                 "ts_max": None if np.isnan(row["ts_max"]) else float(row["ts_max"]),
                 "file": row["files"].split(", "),
             }
@@ -72,8 +73,11 @@ def report_inputs(params, outputs, targets):
         notes=params["notes"] + params["result_notes"],
         limit_method=params["limit_methods"][0],
         failures=params["failures"],
-        links=[(label, name) for name, label in FILES.items() if name != "limits.ecsv"]
-        + [(FILES["limits.ecsv"], "limits.ecsv")] * ("limits.ecsv" in outputs.paths),
+        links=[
+            (label, name)
+            for name, label in FILES.items()
+            if name != "limits.ecsv" or name in outputs.paths  # the others are written with it
+        ],
         version=__version__,
         config_text=params["config_text"] or "",
         config_file=params["config_name"] or "",
@@ -90,9 +94,9 @@ def _title(params):
     return f"Dark matter {what}{name}"
 
 
-def _profile(row, kind):
+def _profile(row, factor):
     """Profile or version of a J-factor; that it is another's must not be overlooked."""
-    text, source = row["profile"] or row["version"], row[f"log10_{kind}_from"]
+    text, source = row["profile"] or row["version"], row[f"{factor}_from"]
     return text if source == "table" else ", ".join(part for part in (text, source) if part)
 
 

@@ -5,6 +5,7 @@ from astropy.table import QTable, Table
 
 from dmgammapy import __version__
 from dmgammapy.estimators import CastroMaps
+from dmgammapy.targets.core import factor_name
 
 from ._summary import write_summary
 
@@ -55,7 +56,7 @@ def _notes_of_results(params):
 
 def table_of_targets(params):
     """Targets with J, instruments, files and highest TS; those not used with the reason."""
-    kind = "jfactor" if params["process"] == "annihilation" else "dfactor"
+    factor = factor_name(params["process"])
     rows = []
     for members in params["members"]:
         first = members[0]
@@ -70,9 +71,9 @@ def table_of_targets(params):
                 "label": first["label"],
                 "profile": params["profiles"][first["label"]] or "",
                 "version": target.get("version") or "",
-                f"log10_{kind}": float(target[f"log10_{kind}"]),
-                f"log10_{kind}_err": _width(target.get(f"log10_{kind}_err")),
-                f"log10_{kind}_from": params["factor_sources"][first["label"]],
+                f"{factor}": float(target[f"{factor}"]),
+                f"{factor}_err": _width(target.get(f"{factor}_err")),
+                f"{factor}_from": params["factor_sources"][first["label"]],
                 "instruments": ", ".join(instrument_of(m, params) for m in made),
                 "files": ", ".join(member["shown"] for member in members),
                 "ts_max": np.nan if peak is None else peak,
@@ -80,9 +81,9 @@ def table_of_targets(params):
                 "reason": "" if used else "its likelihood could not be made",
             }
         )
-    names = ["name", "label", "profile", "version", f"log10_{kind}", f"log10_{kind}_err"]
-    names += [f"log10_{kind}_from", "instruments", "files", "ts_max", "used", "reason"]
-    empty = dict.fromkeys(names, "") | {f"log10_{kind}": np.nan, "ts_max": np.nan, "used": False}
+    names = ["name", "label", "profile", "version", f"{factor}", f"{factor}_err"]
+    names += [f"{factor}_from", "instruments", "files", "ts_max", "used", "reason"]
+    empty = dict.fromkeys(names, "") | {f"{factor}": np.nan, "ts_max": np.nan, "used": False}
     for name, reason in params["skipped"].items():
         rows.append(empty | {"name": name, "label": name, "reason": reason})
     table = Table(rows=rows, names=names)

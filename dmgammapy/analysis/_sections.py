@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from ._fields import Mass, Name, Section, Width, as_list, check_angle, choice, fail
+from ._fields import Mass, Name, Section, Width, as_list, check_angle, choice, fail, short_form
 from ._yaml import nearest
 
 __all__ = [
@@ -90,10 +90,7 @@ class ProfileConfig(Section):
         json_schema_extra={"enum": list(SPATIAL)},
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        return {"version": value} if isinstance(value, str) else value
+    _shorthand = short_form("version", str)
 
     @field_validator("spatial")
     @classmethod
@@ -145,10 +142,7 @@ class DatasetsConfig(Section):
         None, description="Gammapy models of everything but the target, for counts (YAML)."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        return {"path": value} if isinstance(value, str) else value
+    _shorthand = short_form("path", str)
 
     _as_list = field_validator("targets", mode="before")(as_list)
 
@@ -277,10 +271,7 @@ class JFactorConfig(Section):
         None, description="Table (ECSV) of the covariance of log10 J of several targets [dex2]."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        return {"method": value} if isinstance(value, str | list) else value
+    _shorthand = short_form("method", str | list)
 
     @field_validator("method", mode="before")
     @classmethod
@@ -334,10 +325,7 @@ class BackgroundConfig(Section):
         json_schema_extra={"enum": ["bins", "direct"]},
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        return {"free": value} if isinstance(value, str | list) else value
+    _shorthand = short_form("free", str | list)
 
     @field_validator("method")
     @classmethod

@@ -18,6 +18,7 @@ from ._fields import (
     check_angle,
     choice,
     fail,
+    short_form,
 )
 from ._sections import add_formats, check_format, check_pattern
 
@@ -129,10 +130,7 @@ class BlankFieldsConfig(Section):
     offset_max: str | None = Field(None, description="Largest distance from the target.")
     separation: str = Field("1 deg", description="Least distance from each other.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, value):
-        return {"path": value} if isinstance(value, str) else value
+    _shorthand = short_form("path", str)
 
     @field_validator("path")
     @classmethod

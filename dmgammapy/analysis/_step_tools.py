@@ -2,6 +2,8 @@
 
 from dmgammapy.estimators import CastroMaps
 
+from ._data import set_limits
+
 __all__ = ["by_method", "one_path", "read_castros", "write_table"]
 
 
@@ -46,9 +48,7 @@ def by_method(castro, method, asimov=None):
     """
     if method == "profile":
         return castro
-    limit, status = castro.upper_limit_and_status(method=method, asimov=asimov)
     out = castro.copy()
-    out["norm_ul"].data = limit.data / castro["reference"].data
-    out["status"].data = status.data
+    set_limits(out, method=method, asimov=asimov)
     out.meta.notes = [*castro.meta.notes, f"upper limits by the method {method!r}."]
     return out

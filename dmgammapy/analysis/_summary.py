@@ -5,6 +5,7 @@ import numpy as np
 
 from dmgammapy import __version__
 from dmgammapy.estimators import LimitStatus
+from dmgammapy.targets.core import factor_name
 
 from ._limit_methods import PROFILE, limit_method, method_name, relevant_notes
 
@@ -157,16 +158,16 @@ def _highest_ts(combined):
 
 
 def _used(params, targets):
-    kind = "jfactor" if params["process"] == "annihilation" else "dfactor"
+    factor = factor_name(params["process"])
     used = targets[targets["used"]]
-    rows = [("target", f"log10 {kind[0].upper()}", "+-", "TS max", "file")]
+    rows = [("target", f"log10 {factor.removeprefix('log10_')[0].upper()}", "+-", "TS max", "file")]
     for row in used:
         peak = row["ts_max"]
         rows.append(
             (
                 row["label"],
-                f"{row[f'log10_{kind}']:.2f}",
-                row[f"log10_{kind}_err"],
+                f"{row[f'{factor}']:.2f}",
+                row[f"{factor}_err"],
                 f"{peak:.2f}" if np.isfinite(peak) else "-",
                 row["files"],
             )

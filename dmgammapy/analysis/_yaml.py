@@ -1,11 +1,15 @@
 """YAML files that remember on which line each value stands, for errors that name it."""
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 
-__all__ = ["ConfigError", "YAMLSource", "nearest"]
+__all__ = ["VARIABLE", "ConfigError", "YAMLSource", "did_you_mean", "nearest"]
+
+# of the environment, in a text
+VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 
 
 class ConfigError(ValueError):
@@ -135,3 +139,19 @@ def nearest(word, known):
     by_case = {name.lower(): name for name in known}
     found = get_close_matches(str(word).lower(), by_case, n=1, cutoff=0.6)
     return by_case[found[0]] if found else None
+
+
+def did_you_mean(word, known, sentence=False):
+    """What to add to an error about an unknown word: the nearest known one, or nothing.
+
+    Parameters
+    ----------
+    word : str
+    known : iterable of str
+    sentence : bool
+        Whether it follows a full stop. Default is False.
+    """
+    hint = nearest(word, known)
+    if not hint:
+        return ""
+    return f" Did you mean {hint!r}?" if sentence else f"; did you mean {hint!r}?"

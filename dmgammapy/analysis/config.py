@@ -39,7 +39,7 @@ from ._sections_run import (
     PlotsConfig,
     SimulationConfig,
 )
-from ._yaml import ConfigError, YAMLSource, nearest
+from ._yaml import VARIABLE, ConfigError, YAMLSource, nearest
 
 __all__ = [
     "AnalysisConfig",
@@ -390,7 +390,7 @@ class AnalysisConfig(Section):
                 raise self.error(loc, f"the environment variable {name} is not set")
             return os.environ[name]
 
-        expanded = re.sub(r"\$\{(\w+)\}|\$(\w+)", expand, text)
+        expanded = VARIABLE.sub(expand, text)
         return self._folder / Path(expanded).expanduser()
 
 

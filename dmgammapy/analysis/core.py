@@ -13,6 +13,7 @@ from astropy.table import Table
 
 from dmgammapy.estimators import StackedDMLikelihood
 
+from ._current import DEFAULT_OUTPUT
 from ._data import stack_options
 from ._lookup import Results
 from ._manifest import identity_of, input_files, manifest_info, now, take_fingerprint
@@ -21,7 +22,7 @@ from ._plan import Plan
 from ._report_tasks import report_task
 from ._run import AnalysisError, Runner
 from ._tasks import STEPS
-from ._yaml import nearest
+from ._yaml import did_you_mean
 from .config import AnalysisConfig
 from .execution import Executor
 from .store import ResultsStore
@@ -30,7 +31,6 @@ __all__ = ["DMAnalysis"]
 
 log = logging.getLogger(__name__)
 
-DEFAULT_OUTPUT = "results"
 REPORT = "report"
 # what took long is kept for when its key holds again, though it is no result meanwhile
 LONG_STEPS = ("castro", "simulate", "blank")
@@ -147,15 +147,13 @@ class DMAnalysis:
         found = []
         for step in steps:
             if step not in STEPS:
-                hint = nearest(step, STEPS)
-                suggestion = f" Did you mean {hint!r}?" if hint else ""
+                suggestion = did_you_mean(step, STEPS, sentence=True)
                 raise ValueError(f"no step {step!r}; steps are {', '.join(STEPS)}.{suggestion}")
             found += [id for id, task in known.items() if task.step == step]
         for pattern in patterns:
             fits = [id for id in known if fnmatchcase(id, pattern)]
             if not fits and pattern != REPORT:
-                hint = nearest(pattern, known)
-                suggestion = f" Did you mean {hint!r}?" if hint else ""
+                suggestion = did_you_mean(pattern, known, sentence=True)
                 raise ValueError(f"no task {pattern!r}; plan() lists them.{suggestion}")
             found += fits
         # the report is about everything
