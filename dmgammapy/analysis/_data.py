@@ -23,6 +23,7 @@ from dmgammapy.spectra import BinnedSpectra, canonical_channel, channel_label, r
 from dmgammapy.targets import Halo, Target
 from dmgammapy.targets.core import factor_name
 
+from ._archives import read_region
 from ._files import HeldTables
 from ._hashes import hash_file
 from ._owners import check_owner
@@ -241,7 +242,7 @@ def make_models(params, files, member):
 
 
 def _read_counts(params, files, member, path):
-    datasets = Datasets.read(path)
+    datasets = read_region(path) if member.get("region") else Datasets.read(path)
     others = Models()
     if member.get("models"):
         others = Models.read(files[member["models"]])

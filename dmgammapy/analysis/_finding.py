@@ -26,7 +26,7 @@ class SourceFiles:
     def __init__(self, config):
         self.config = config
         self.patterns = {
-            name: DatasetFiles(config.resolve(section.path, place_of(config, name, "path")))
+            name: DatasetFiles(resolved(config, name, *first_path(section)))
             for name, section in config.sources.items()
         }
         self.probed, self._held = set(), {}
@@ -54,6 +54,8 @@ class SourceFiles:
             If the files of some channels only are there, or a file can't be read.
         """
         pattern = self.patterns[name]
+        if self.config.sources[name].photons is not None:
+            return self._find_photons(name, target)
         if pattern.has_channels:
             return self._find_channels(name, target, profile)
         path = pattern.path(target, profile)
@@ -64,6 +66,36 @@ class SourceFiles:
         if several and self._chosen(name, path, target) is None:
             return None, f"{path} does not hold it"
         return path, None
+
+    def _find_photons(self, name, target):
+        """The first event file of a target, all of which must be there."""
+        paths = [path for path, _ in self.photon_files(name, target, "ft1")]
+        self.probed.update(paths)
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            return None, f"no file {', '.join(str(path) for path in missing)}"
+        return paths[0], None
+
+    def photon_files(self, name, target, key):
+        """Files of a key of ``photons`` for a target, with whether each is a list of files.
+
+        Parameters
+        ----------
+        name : str
+            Of the source.
+        target : `~dmgammapy.targets.Target`
+        key : {"ft1", "ft2"}
+
+        Returns
+        -------
+        files : list of (`~pathlib.Path`, bool)
+        """
+        found = []
+        for i, text in enumerate(getattr(self.config.sources[name].photons, key) or ()):
+            is_list = text.startswith("@")
+            path = resolved(self.config, name, text.removeprefix("@"), ("photons", key, i))
+            found.append((DatasetFiles(path).path(target), is_list))
+        return found
 
     def _find_channels(self, name, target, profile):
         """Files of a target by channel; that some are missing is an error."""
@@ -144,6 +176,10 @@ class SourceFiles:
             Names of targets by path.
         """
         known = {letters(target) for target in names}
+        if self.config.sources[name].photons is not None and (
+            "{target}" not in self.patterns[name].pattern
+        ):
+            return {}
         found = self.patterns[name].unused(names)
         if "{target}" in self.patterns[name].pattern:
             return found
@@ -153,6 +189,18 @@ class SourceFiles:
                 others = [target for target in targets if letters(target) not in known]
                 found |= {path: ", ".join(others)} if others else {}
         return found
+
+
+def first_path(section):
+    """Path of a source and the key that it stands at: of photons the first event file."""
+    if section.photons is None:
+        return section.path, ("path",)
+    return section.photons.ft1[0].removeprefix("@"), ("photons", "ft1", 0)
+
+
+def resolved(config, name, text, keys):
+    """Absolute path of a text in the section of a source."""
+    return config.resolve(text, place_of(config, name, *keys))
 
 
 def place_of(config, instrument, *keys):

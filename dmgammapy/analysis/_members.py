@@ -59,6 +59,10 @@ class Member:
         """Id of the task that makes its likelihood."""
         return "/".join(["castro", *([instrument] if instrument else []), self.label])
 
+    def region_task(self, instrument):
+        """Id of the task that fits the region around it."""
+        return self.task(instrument).replace("castro", "region", 1)
+
 
 class Members:
     """Members of all rosters.
@@ -317,6 +321,8 @@ class Members:
 
     def input_files(self, member, instrument):
         """Files that a task about a member reads, by name; those they lead to, too."""
+        if self.has_region(instrument):  # all that is read is the fitted region
+            return {}
         task, path = member.task(instrument), member.files[instrument]
         found = {task: path}
         found |= {
@@ -330,6 +336,11 @@ class Members:
             parts = self.linked(path) + ([] if models is None else self.linked(models))
             found |= {f"part/{task}/{k:04d}": part for k, part in enumerate(parts)}
         return {name: str(path) for name, path in found.items()}
+
+    def has_region(self, instrument):
+        """Whether counts are made of photons, or the region around a target is fitted first."""
+        section = self.config.sources[instrument]
+        return section.photons is not None or section.region is not None
 
     def linked(self, path):
         """`linked_files`, read once."""
@@ -351,7 +362,7 @@ class Members:
     def kind(self, member, instrument):
         """What a file holds: ``sed``, ``castro``, ``counts`` or, if only it knows, None."""
         section = self.config.sources[instrument]
-        if section.models is not None:
+        if section.models is not None or self.has_region(instrument):
             return "counts"
         if section.format is not None:
             return dataset_formats()[section.format]
@@ -386,9 +397,16 @@ class Members:
                 label: channel_file(task, label) for label in member.parts.get(instrument, ())
             },
             "names": self.sources.names_in_file(instrument, member),
-            "models": f"models/{task}" if section.models is not None else None,
+            "models": self._models_name(instrument, task),
+            "region": self.has_region(instrument),
             "shown": self._shown(member, instrument),
         }
+
+    def _models_name(self, instrument, task):
+        """Name of a file of models among the files of a task; of a fitted region it is a part."""
+        if self.config.sources[instrument].models is None or self.has_region(instrument):
+            return None
+        return f"models/{task}"
 
     def _shown(self, member, instrument):
         """Path of the data as results show it; of several channels with {channel} in it."""

@@ -8,6 +8,7 @@ from ._inputs import read_published, read_scan_spectra, spectra_source
 from ._members import Members
 from ._owners import bundled_names
 from ._plan_blank import BlankTasks
+from ._plan_photons import PhotonTasks
 from ._plan_simulations import SimulationTasks
 from ._tasks import Task
 
@@ -17,7 +18,7 @@ PACKAGE = "dmgammapy.analysis"
 SIGNIFICANCE_NEEDS = 20  # realisations
 
 
-class Plan(SimulationTasks, BlankTasks):
+class Plan(PhotonTasks, SimulationTasks, BlankTasks):
     """All tasks of an analysis.
 
     Parameters
@@ -44,6 +45,7 @@ class Plan(SimulationTasks, BlankTasks):
         self.published = read_published(config)
         self.members = Members(config)
         self.tasks, self.notes = {}, []
+        self._add_regions()
         self._add_castros()
         self._add_targets()
         self._add_stacks()
@@ -159,11 +161,12 @@ class Plan(SimulationTasks, BlankTasks):
             for instrument in member.files:
                 id = member.task(instrument)
                 output = f"{id}.fits"
+                links, parents = self.links((member, instrument))
                 self._new(
                     id, "castro", "_steps:castro",
-                    self.common
+                    self.common | links
                     | {"member": self.members.describe(member, instrument), "output": output},
-                    [output], self.files((member, instrument)), hints=self.hints,
+                    [output], self.files((member, instrument)), parents, hints=self.hints,
                 )  # fmt: skip
 
     def _add_targets(self):

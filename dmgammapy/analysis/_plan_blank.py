@@ -130,7 +130,8 @@ class BlankTasks:
     def _add_blank_castros(self, section, member, instrument, all_files):
         described = self.members.describe(member, instrument)
         id = f"blank/{member.task(instrument)}"
-        params = self.common | {"member": described, "fields": None}
+        links, parents = self.links((member, instrument))
+        params = self.common | links | {"member": described, "fields": None}
         files = self.files((member, instrument))
         path, loc = self._blank_path(section, instrument)
         if path is not None:
@@ -165,7 +166,7 @@ class BlankTasks:
             self._blank_numbers[id] = None
         self._new(
             id, "blank", "_blank_steps:blank_castros", params | {"outputs": outputs}, outputs,
-            files, hints=self.hints,
+            files, parents, hints=self.hints,
         )  # fmt: skip
         return id
 

@@ -54,7 +54,8 @@ class SimulationTasks:
                 "likelihoods of energy bins, or counts. Take bands: none and no simulations, or "
                 "a roster without them",
             )
-        params = self.common | {
+        links, regions = self.links(*pairs)
+        params = self.common | links | {
             "members": [self.members.describe(*pair) for pair in pairs],
             "scenario": {k: v for k, v in scenario.items() if k not in NOT_OF_ALL},
             "jfactor": jfactor,
@@ -62,7 +63,7 @@ class SimulationTasks:
             "covariance": self.jfactor("profile", [m for m, _ in pairs]).get("covariance"),
             "limit_method": self.limit_method,
         }
-        return params, files, [member["task"] for member in params["members"]]
+        return params, files, [*(member["task"] for member in params["members"]), *regions]
 
     def _scenario(self, name):
         section = self.config.scenarios[name]

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ._fields import Mass, Name, Section, Width, as_list, check_angle, choice, fail, short_form
+from ._sections_lat import PhotonsConfig, RegionConfig
 from ._yaml import nearest
 
 __all__ = [
@@ -121,10 +122,14 @@ class DatasetsConfig(Section):
     shorthand = ({"type": "string"},)
     listed = ("targets",)
 
-    path: str = Field(
+    path: str | None = Field(
+        None,
         description="File of each target, with {target} for its name, and {profile} and {version} "
         "for those of its J-factor; {channel} for that of Glory Duck tables. One of lklcom may "
-        "hold several targets."
+        "hold several targets.",
+    )
+    photons: PhotonsConfig | None = Field(
+        None, description="Event files of Fermi-LAT, in the place of path."
     )
     format: str | None = Field(
         None,
@@ -141,6 +146,10 @@ class DatasetsConfig(Section):
     models: str | None = Field(
         None, description="Gammapy models of everything but the target, for counts (YAML)."
     )
+    region: RegionConfig | None = Field(
+        None,
+        description="Sources and diffuse emission around the target, fitted to photons or counts.",
+    )
 
     _shorthand = short_form("path", str)
 
@@ -149,7 +158,24 @@ class DatasetsConfig(Section):
     _is_known = field_validator("format")(check_format)
 
     @model_validator(mode="after")
+    def _one_kind(self):
+        if (self.path is None) == (self.photons is None):
+            given = "neither" if self.path is None else "both"
+            raise fail(f"give either the path of files or photons (event files), got {given}")
+        if self.photons is not None and self.format is not None:
+            raise fail(f"photons have no format, got {self.format}", "format")
+        return self
+
+    @model_validator(mode="after")
     def _placeholders(self):
+        if self.path is None:
+            for key in ("ft1", "ft2"):
+                for i, text in enumerate(getattr(self.photons, key) or ()):
+                    try:
+                        check_pattern(text, ("target",), target=False)
+                    except PydanticCustomError as error:
+                        raise fail(error.context["text"], "photons", key, i) from None
+            return self
         known = ("target", "profile", "version", "channel")
         try:
             check_pattern(self.path, known, target=self.format not in SEVERAL_TARGETS)
@@ -170,6 +196,11 @@ class DatasetsConfig(Section):
     def _models_of_counts(self):
         if self.models is not None and self.format not in (None, "gammapy"):
             raise fail(f"models belong to counts (format: gammapy), not to {self.format}", "models")
+        if self.region is not None and self.format not in (None, "gammapy"):
+            raise fail(
+                f"a region is fitted to photons or counts (format: gammapy), not to {self.format}",
+                "region",
+            )
         return self
 
 

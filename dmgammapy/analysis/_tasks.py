@@ -9,7 +9,8 @@ __all__ = ["STEPS", "Task", "call_function", "digest", "task_key"]
 
 # in the order in which they run
 STEPS = (
-    "prepare",
+    "reduce",
+    "region",
     "castro",
     "target",
     "stack",
@@ -37,7 +38,8 @@ class Task:
     function : str
         ``module:name`` of what does it, see `call_function`.
     params : dict
-        What it is told; can be written as JSON.
+        What it is told; can be written as JSON. ``links`` are outputs of parents that it reads as
+        if they were input files: task and relative path by name.
     files : dict
         Absolute path of each input file by name.
     parents : tuple of str
@@ -117,4 +119,7 @@ def call_function(task, parents, folder):
     module, name = task.function.split(":")
     function = getattr(import_module(module), name)
     files = {name: Path(path) for name, path in task.files.items()}
+    for link, (parent, relative) in task.params.get("links", {}).items():
+        if parent in parents:
+            files[link] = Path(parents[parent][relative])
     return function(task.hints | task.params, files, parents, folder) or {}

@@ -8,6 +8,7 @@ __all__ = ["DatasetTerms", "Problem", "make_problem"]
 
 HUGE = 1e100  # Gammapy's ratio of acceptances where there is none OFF
 NEGATIVE_NOISE = 1e-6  # of the largest value: what Fourier transforms leave
+NEGATIVE_COUNTS = 1e-8  # the same of a source whose largest value lies outside of the counts
 
 
 @dataclass
@@ -141,7 +142,7 @@ class DatasetTerms:
                 f"{(~np.isfinite(npred)).sum()} bins."
             )
         lowest = npred.min()
-        if lowest < -NEGATIVE_NOISE * max(npred.max(), 0.0):
+        if lowest < -max(NEGATIVE_NOISE * npred.max(), NEGATIVE_COUNTS):
             if -lowest <= NEGATIVE_NOISE * peak:
                 # what is masked is the source itself: beside it noise alone is left
                 return np.where(np.abs(npred) > NEGATIVE_NOISE * peak, npred, 0.0)

@@ -16,10 +16,12 @@ from ._streams import random_stream
 from .blank_datasets import move_source, pair_blank_fields
 from .blank_fields import BlankFieldMaker
 from .expectation import SEDExpectation
+from .roi_models import ROIModelMaker
 from .simulated import SimulatedDatasetMaker, Simulation
 
 __all__ = [
     "BlankFieldMaker",
+    "ROIModelMaker",
     "SEDExpectation",
     "SimulatedDatasetMaker",
     "SimulatedDraws",

@@ -1,0 +1,151 @@
+"""Sections of the configuration about photons of the LAT and the region around a target."""
+
+from typing import Any
+
+import astropy.units as u
+from pydantic import Field, field_validator, model_validator
+
+from ._fields import Section, as_list, choice, fail, short_form
+
+__all__ = ["PARAMETRISED", "PhotonsConfig", "RegionConfig"]
+
+FRAMES = ("icrs", "galactic")
+PARAMETRISED = "parametrised"
+
+
+def _quantity(unit, example):
+    """Validator of a text that stands for a quantity; the text is kept."""
+
+    def check(cls, value):
+        if value is None:
+            return value
+        try:
+            good = u.Quantity(value).to_value(unit) >= 0
+        except (TypeError, ValueError, u.UnitConversionError):
+            good = False
+        if not good:
+            raise fail(f"expected a quantity with a unit such as '{example}', got {value!r}")
+        return str(value)
+
+    return classmethod(check)
+
+
+class PhotonsConfig(Section):
+    """Event files of the LAT, and how they become counts. A text or list is taken as ``ft1``."""
+
+    shorthand = ({"type": "string"}, {"type": "array", "items": {"type": "string"}})
+    listed = ("ft1", "ft2", "event_types")
+
+    ft1: list[str] = Field(
+        description="Event files, with {target} for the name of a target if each has its own; "
+        "@list.txt is a list of files."
+    )
+    ft2: list[str] | None = Field(None, description="Spacecraft files.")
+    livetime: str | None = Field(
+        None, description="Livetime cube of these events. Default is to compute it."
+    )
+    irfs: str = Field(
+        "P8R3_SOURCE_V3",
+        description="Response functions, or 'parametrised': the rough ones of simulations.",
+    )
+    caldb: str | None = Field(None, description="Folder with CALDB. Default is $CALDB.")
+    event_types: list[str | int | list[str]] = Field(
+        ["FB"], description="A dataset each: FB, PSF3, a list of such, or a bit mask."
+    )
+    event_class: str | int | None = Field(
+        None, description="Default is the one of the response functions."
+    )
+    width: str = Field("10 deg", description="Side of the region around a target.")
+    binsz: str = Field("0.1 deg", description="Size of the pixels.")
+    frame: str = Field(
+        "icrs", description="Frame of the pixels.", json_schema_extra={"enum": list(FRAMES)}
+    )
+    proj: str = Field("TAN", description="Projection of the pixels.")
+    energy_min: str = Field("500 MeV", description="The lowest energy.")
+    energy_max: str = Field("500 GeV", description="The highest energy.")
+    energy_bins_per_decade: float = Field(8, gt=0, description="Energy bins in every decade.")
+    zenith_max: str | None = Field(
+        None, description="Largest zenith angle. Default is what the files were selected with."
+    )
+    time_min: float | None = Field(None, description="Mission elapsed time [s]. Default is all.")
+    time_max: float | None = Field(None, description="Mission elapsed time [s]. Default is all.")
+    filter: str | None = Field(
+        "DATA_QUAL>0 && LAT_CONFIG==1",
+        description="Good times by columns of the spacecraft files. null keeps those of the "
+        "event files.",
+    )
+    roi_zenith_max: str | None = Field(
+        None, description="Remove times when part of the region is beyond. Default is not to."
+    )
+    edisp: bool = Field(True, description="Whether energy dispersion is taken into account.")
+    components: list[dict[str, Any]] = Field(
+        [], description="Datasets with own values of the keys above."
+    )
+    cache: str | None = Field(
+        None, description="Folder for livetime and response. Default is to keep none."
+    )
+
+    _shorthand = short_form("ft1", str | list)
+
+    _as_list = field_validator("ft1", "ft2", "event_types", mode="before")(as_list)
+
+    _angles = field_validator(
+        "width", "binsz", "zenith_max", "roi_zenith_max", mode="before"
+    )(_quantity("deg", "10 deg"))  # fmt: skip
+
+    _energies = field_validator("energy_min", "energy_max", mode="before")(
+        _quantity("MeV", "500 MeV")
+    )
+
+    @field_validator("frame")
+    @classmethod
+    def _is_frame(cls, value):
+        return choice(value, FRAMES)
+
+    @model_validator(mode="after")
+    def _has_livetime(self):
+        if not self.ft1:
+            raise fail("the list of event files is empty", "ft1")
+        if self.ft2 is None and self.livetime is None:
+            raise fail("give spacecraft files, from which the livetime is computed", "ft2")
+        if self.ft2 is None and (self.filter is not None or self.roi_zenith_max is not None):
+            raise fail(
+                "good times need spacecraft files; give ft2, or filter: null to keep the good "
+                "times of the event files",
+                "filter",
+            )
+        return self
+
+
+class RegionConfig(Section):
+    """What else shines around a target. A text is taken as ``catalogs``."""
+
+    shorthand = ({"type": "string"},)
+    listed = ("catalogs",)
+
+    catalogs: list[str] = Field([], description="Catalogs of sources, 4FGL or 3FHL (FITS).")
+    diffuse: str | None = Field(None, description="Galactic diffuse emission, a cube (FITS).")
+    isotropic: str | dict[str, str] | None = Field(
+        None, description="Isotropic emission, a table of text; or one for each event type."
+    )
+    sources: list[dict[str, Any]] = Field(
+        [], description="More sources: name, ra, dec, and a spectrum."
+    )
+    extended_dir: str | None = Field(None, description="Folder with templates of the catalogs.")
+    radius: str | None = Field(
+        None, description="Sources within this angle of the target. Default is as far as counts "
+        "of the region may come from.",
+    )  # fmt: skip
+    free_radius: str = Field(
+        "3 deg", description="Norms of sources within this angle of the target are fitted."
+    )
+    free_significance: float = Field(
+        5.0, ge=0, description="Norms of sources as significant are fitted, too."
+    )
+    optimize: bool = Field(True, description="Fit in steps, the brightest first, before all.")
+
+    _shorthand = short_form("catalogs", str)
+
+    _as_list = field_validator("catalogs", mode="before")(as_list)
+
+    _angles = field_validator("radius", "free_radius", mode="before")(_quantity("deg", "3 deg"))

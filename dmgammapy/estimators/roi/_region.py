@@ -1,0 +1,218 @@
+"""Models on the datasets of a region, rendered once: `Region`."""
+
+import numpy as np
+from gammapy.datasets import Datasets, MapDataset
+from gammapy.modeling.models import (
+    FoVBackgroundModel,
+    GaussianPrior,
+    SkyModel,
+    UniformPrior,
+)
+
+from ...datasets._counts_models import copy_with, is_proportional
+from ...datasets._counts_problem import DatasetTerms
+from ...datasets._render import Renderer
+
+__all__ = ["Region"]
+
+# Which one is meant where several parameters scale a model, a frozen norm of a template for one.
+NORM_NAMES = ("amplitude", "norm", "sigmav", "gamma", "scale", "const", "F0")
+
+
+class Region:
+    """Counts of a region and what its models predict.
+
+    The response of a dataset to a model is computed when it is needed first and kept, so that
+    another spectrum costs a product of matrices.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`, `~gammapy.datasets.MapDataset` or list
+        With models. Predictions follow the present values of their parameters.
+
+    Raises
+    ------
+    TypeError
+        If a dataset is not of these kinds.
+    ValueError
+        If there are no datasets, one has no models or no counts, or there are penalties.
+    """
+
+    def __init__(self, datasets):
+        if not isinstance(datasets, Datasets):
+            given = [datasets] if isinstance(datasets, MapDataset) else list(datasets)
+            _check(given)
+            datasets = Datasets(given)
+        _check(datasets)
+        self.datasets = datasets
+        self.terms = [DatasetTerms.from_dataset(dataset) for dataset in self.datasets]
+        self.renderers = [Renderer(dataset) for dataset in self.datasets]
+        self._responses = {}
+        self._spectra = {}
+        self._fluxes = {}
+        self._norms = {}
+        self._totals = {}
+
+    @property
+    def models(self):
+        """Models of all datasets, each once, list."""
+        found = {}
+        for dataset in self.datasets:
+            for model in dataset.models:
+                found.setdefault(id(model), model)
+        return list(found.values())
+
+    @property
+    def parameters(self):
+        """Parameters of all models, each once, list."""
+        found = {}
+        for model in self.models:
+            found |= {id(p): p for p in model.parameters}
+        return list(found.values())
+
+    def norm(self, model):
+        """The parameter that scales a model, frozen or not; None if there is none.
+
+        A free parameter goes before a frozen one. A parameter whose prior is neither Gaussian nor
+        uniform does not count.
+        """
+        if id(model) not in self._norms:
+            self._norms[id(model)] = _find_norm(model)
+        return self._norms[id(model)]
+
+    def total(self, i):
+        """Counts predicted by all models on a dataset, array (n_energy, n_pixel).
+
+        Only models whose parameters have changed since the last call are evaluated.
+        """
+        models = list(self.datasets[i].models)
+        total, known = self._totals.get(i, (None, {}))
+        if total is None or known.keys() != {id(m) for m in models}:
+            total, known = self.background(i), {}
+        else:
+            total = total.copy()
+        for model in models:
+            values = tuple(model.parameters.value)
+            before = known.get(id(model))
+            if before == values:
+                continue
+            if before is not None:
+                then = dict(zip(model.parameters, before, strict=True))
+                total -= self.npred(i, model, then)
+            total += self.npred(i, model)
+            known = known | {id(model): values}
+        self._totals[i] = total, known
+        return total
+
+    def background(self, i):
+        """Background of a dataset that no model scales, array (n_energy, n_pixel)."""
+        terms, dataset = self.terms[i], self.datasets[i]
+        zero = np.zeros(terms.counts.shape)
+        if terms.off is not None or not dataset.background:
+            return zero
+        if any(isinstance(model, FoVBackgroundModel) for model in dataset.models):
+            return zero
+        return zero + terms.clean(dataset.background.data, "its background")
+
+    def npred(self, i, model, changes=None):
+        """Counts predicted by a model on a dataset, zero where it is masked.
+
+        Parameters
+        ----------
+        i : int
+            Index of the dataset.
+        model : `~gammapy.modeling.models.SkyModel`
+            Or another kind of model.
+        changes : dict, optional
+            ``{parameter of the model: value}``, other than the present ones.
+
+        Returns
+        -------
+        npred : array, shape (n_energy, n_pixel)
+        """
+        changes = changes or {}
+        changes = {p: v for p, v in changes.items() if v != p.value}
+        renderer, terms = self.renderers[i], self.terms[i]
+        if not isinstance(model, SkyModel) or renderer._psf_after_edisp:
+            npred = renderer.npred(copy_with(model, changes) if changes else model)
+        else:
+            spectral = model.spectral_model.parameters
+            moved = {p: v for p, v in changes.items() if not any(p is q for q in spectral)}
+            if moved:
+                response = renderer.true_response(copy_with(model, moved))
+            else:
+                response = self.response(i, model)
+            npred = response.npred(self.fluxes(response, model, changes))
+        return terms.clean(npred, f"model {model.name!r}")
+
+    def response(self, i, model):
+        """`Response` of a dataset to a model at its present place."""
+        spectral = model.spectral_model.parameters
+        place = tuple(p.value for p in model.parameters if not any(p is q for q in spectral))
+        known = self._responses.get((i, id(model)))
+        if known is None or known[0] != place:
+            known = place, self.renderers[i].true_response(model)
+            self._responses[i, id(model)] = known
+        return known[1]
+
+    def fluxes(self, response, model, changes):
+        """Flux of a model in the true energy bins of a response, with other values if given."""
+        own = model.spectral_model
+        if id(model) not in self._spectra:
+            self._spectra[id(model)] = own.copy()
+        spectrum = self._spectra[id(model)]
+        values = tuple(changes.get(p, p.value) for p in own.parameters)
+        key = id(model), response.energy_edges.value.tobytes(), response.flux_unit
+        known = self._fluxes.get(key)
+        if known is None or known[0] != values:
+            for parameter, value in zip(spectrum.parameters, values, strict=True):
+                parameter.value = value
+            known = values, response.fluxes(spectrum)
+            self._fluxes[key] = known
+        return known[1]
+
+    def count(self, model, changes=None):
+        """Predicted counts of a model summed over all datasets, likelihood weights included."""
+        return sum(
+            float((self.terms[i].weight * self.npred(i, model, changes)).sum())
+            for i, dataset in enumerate(self.datasets)
+            if any(m is model for m in dataset.models)
+        )
+
+
+def _check(datasets):
+    if not datasets:
+        raise ValueError("a region needs at least one dataset, got none.")
+    for dataset in datasets:
+        if not isinstance(dataset, MapDataset):
+            raise TypeError(
+                f"dataset {getattr(dataset, 'name', dataset)!r}: a region needs map or spectrum "
+                f"datasets, got {type(dataset).__name__}."
+            )
+        if not dataset.models:
+            raise ValueError(
+                f"dataset {dataset.name!r} has no models to fit: set `datasets.models`, for "
+                "instance to those of ROIModelMaker."
+            )
+        if dataset.models._penalties:
+            raise ValueError(
+                f"dataset {dataset.name!r}: its models have penalties between parameters, which "
+                "this fit lacks: use gammapy.modeling.Fit."
+            )
+
+
+def _find_norm(model):
+    spectrum = getattr(model, "spectral_model", None)
+    if spectrum is None:
+        return None
+    names = [*NORM_NAMES, *spectrum.parameters.names]
+    for parameter in sorted(spectrum.parameters, key=lambda p: (p.frozen, names.index(p.name))):
+        if parameter.frozen and parameter.name not in NORM_NAMES:
+            continue
+        if _has_plain_prior(parameter) and is_proportional(model, parameter):
+            return parameter
+    return None
+
+
+def _has_plain_prior(parameter):
+    return parameter.prior is None or isinstance(parameter.prior, GaussianPrior | UniformPrior)

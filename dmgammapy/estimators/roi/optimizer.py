@@ -1,0 +1,224 @@
+"""Fit of all models of a region of interest: `ROIOptimizer`."""
+
+import logging
+import time
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
+
+from ...datasets._counts_models import is_dark_matter
+from ._region import Region
+from ._source_table import make_source_table
+from ._steps import RegionSteps
+from .fit import ROIFit
+
+__all__ = ["ROIOptimizer"]
+
+log = logging.getLogger(__name__)
+
+STEPS = ("joint", "norms", "shapes", "all")
+
+
+class ROIOptimizer:
+    """Fit the models of a region of interest to its counts, first a few at a time, then all.
+
+    The steps are those of fermipy's ``GTAnalysis.optimize``, followed by the fit:
+
+    1. ``"joint"``: the norms of the models that predict most of the counts, together,
+    2. ``"norms"``: the norm of every other model alone, the one that predicts most counts first,
+    3. ``"shapes"``: norm and shape of every model that is significant, alone, the most significant
+       first,
+    4. ``"all"``: what is free in the models, together, with errors and covariance.
+
+    The first three fit norms and shapes whether they are free or frozen in the models (name those
+    that must stay in ``skip``), and leave them free or frozen as they were. Datasets, such as one
+    for each event type, are fitted together, with the models they share.
+
+    Predictions are computed once (see `~dmgammapy.datasets.CountsLikelihood`): -2 ln L is that of
+    Gammapy, and norms are solved for by Newton's method. Norms can't be negative unless the
+    parameter's ``min`` is.
+
+    Source finding, localisation, extension, light curves and sensitivity are not part of it.
+    Steps of that kind belong beside the four above: they work on the same rendered region.
+
+    Parameters
+    ----------
+    steps : list of str
+        Which of the steps to take. Default is all.
+    npred_frac : float
+        Part of the predicted counts that the models of the first step make up. Default is 0.95.
+    npred_threshold : float
+        Predicted counts below which a model's norm is not fitted alone. Default is 1.
+    shape_ts_threshold : float
+        Test statistic, other models held, above which shapes are fitted. Default is 25.
+    max_free_sources : int, optional
+        Most models in the first step. Default is no limit (fermipy takes 5).
+    skip : list of str
+        Names of models that the first three steps hold.
+    ts : {"free", "fixed"} or None
+        Test statistic of every model in the result: with the norms that are free in the models
+        fitted again without it, with all else held, or not at all. Default is "free".
+    target : str, optional
+        Model that separations are from. Default is the one with a dark matter spectrum, otherwise
+        the centre of the first dataset.
+
+    References
+    ----------
+    Wood et al. 2017, PoS(ICRC2017) 824 (fermipy).
+
+    Examples
+    --------
+    The norm of a source over a flat background that is known:
+
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from gammapy.datasets import MapDataset
+    >>> from gammapy.maps import MapAxis, WcsGeom
+    >>> from gammapy.modeling.models import PointSpatialModel, PowerLawSpectralModel, SkyModel
+    >>> from dmgammapy.estimators.roi import ROIOptimizer
+    >>> energy = MapAxis.from_energy_bounds("1 GeV", "100 GeV", nbin=1)
+    >>> dataset = MapDataset.create(WcsGeom.create(npix=(6, 6), binsz=0.1, axes=[energy]))
+    >>> dataset.psf = dataset.edisp = None
+    >>> dataset.exposure.quantity = 1e12 * u.Unit("cm2 s")
+    >>> dataset.background.data[:] = 2
+    >>> dataset.counts.data[:] = 2
+    >>> dataset.counts.data[0, 2:4, 2:4] += 25
+    >>> dataset.mask_safe.data[:] = True
+    >>> spectrum = PowerLawSpectralModel(amplitude="1e-11 cm-2 s-1 GeV-1", reference="1 GeV")
+    >>> spectrum.index.frozen = True
+    >>> dataset.models = [SkyModel(spectrum, PointSpatialModel(), name="source")]
+    >>> dataset.models.parameters["lon_0"].frozen = True
+    >>> dataset.models.parameters["lat_0"].frozen = True
+    >>> fit = ROIOptimizer(steps=["all"]).run(dataset)
+    >>> print(f"{fit.sources['norm'][0] * 0.99e12:.4f}")  # counts of the source
+    100.0000
+    """
+
+    def __init__(
+        self,
+        steps=STEPS,
+        npred_frac=0.95,
+        npred_threshold=1.0,
+        shape_ts_threshold=25.0,
+        max_free_sources=None,
+        skip=(),
+        ts="free",
+        target=None,
+    ):
+        self.steps = [steps] if isinstance(steps, str) else list(steps)
+        self.npred_frac = npred_frac
+        self.npred_threshold = npred_threshold
+        self.shape_ts_threshold = shape_ts_threshold
+        self.max_free_sources = max_free_sources
+        self.skip = [skip] if isinstance(skip, str) else list(skip)
+        self.ts = ts
+        self.target = target
+        self._check()
+
+    def _check(self):
+        unknown = [step for step in self.steps if step not in STEPS]
+        if unknown or not self.steps:
+            raise ValueError(f"steps must be some of {list(STEPS)}, got {self.steps}.")
+        if not 0 < self.npred_frac <= 1:
+            raise ValueError(f"npred_frac must be between 0 and 1, got {self.npred_frac}.")
+        if self.npred_threshold < 0 or self.shape_ts_threshold < 0:
+            raise ValueError(
+                "npred_threshold and shape_ts_threshold can't be negative, got "
+                f"{self.npred_threshold} and {self.shape_ts_threshold}."
+            )
+        if self.max_free_sources is not None and self.max_free_sources < 1:
+            raise ValueError(f"max_free_sources must be 1 or more, got {self.max_free_sources}.")
+        if self.ts not in ("free", "fixed", None):
+            raise ValueError(f"ts must be 'free', 'fixed' or None, got {self.ts!r}.")
+
+    def run(self, datasets):
+        """Fit; values, errors and covariance are written into the models of the datasets.
+
+        Parameters
+        ----------
+        datasets : `~gammapy.datasets.Datasets`, `~gammapy.datasets.MapDataset` or list
+            With models, whose parameters are where to start.
+
+        Returns
+        -------
+        fit : `ROIFit`
+            A step that does not converge leaves the parameters where they were and says so there,
+            in ``steps``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a dataset is of another kind, has no counts, models or pixels that are not masked,
+            ``skip`` or ``target`` names no model, or predictions are not finite. The models are
+            then as before.
+        """
+        start = time.perf_counter()
+        region = Region(datasets)
+        self._check_names(region)
+        target = self._find_target(region)
+        parameters = region.parameters
+        before = [p.value for p in parameters]
+        try:
+            steps = RegionSteps(region, self.skip)
+            stat_start = steps.stat
+            result = self._take(steps)
+            sources = make_source_table(steps.norms, region, self.ts, _position(region, target))
+        except BaseException:
+            for parameter, value in zip(parameters, before, strict=True):
+                parameter.value = value
+            raise
+        fit = ROIFit(
+            region.datasets,
+            sources=sources,
+            steps=Table(rows=[vars(s) for s in steps.steps]) if steps.steps else Table(),
+            parameters=[] if result is None else result.names,
+            covariance=np.zeros((0, 0)) if result is None else result.covariance,
+            stat_start=stat_start,
+            stat=steps.stat,
+            target=target,
+            region=region,
+        )
+        log.info("%d models fitted in %.2f s", len(region.models), time.perf_counter() - start)
+        return fit
+
+    def _take(self, steps):
+        """Take the steps; returns the last fit, if any, after writing it into the models."""
+        done = set()
+        if "joint" in self.steps:
+            done = steps.joint(self.npred_frac, self.npred_threshold, self.max_free_sources)
+        if "norms" in self.steps:
+            steps.each_norm(done, self.npred_threshold)
+        if "shapes" in self.steps:
+            steps.each_shape(self.shape_ts_threshold)
+        last = steps.all() if "all" in self.steps else None
+        if last is None:
+            return None
+        likelihood, fit = last
+        likelihood.update_models(fit)
+        return fit
+
+    def _check_names(self, region):
+        known = [m.name for m in region.models]
+        unknown = [name for name in self.skip if name not in known]
+        if self.target is not None and self.target not in known:
+            unknown.append(self.target)
+        if unknown:
+            raise ValueError(f"skip and target name {unknown}, which are not models: {known}.")
+
+    def _find_target(self, region):
+        if self.target is not None:
+            return self.target
+        return next((m.name for m in region.models if is_dark_matter(m)), None)
+
+    def __repr__(self):
+        settings = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        return f"ROIOptimizer({settings})"
+
+
+def _position(region, target):
+    """Where separations are from."""
+    for model in region.models:
+        if model.name == target and isinstance(getattr(model, "position", None), SkyCoord):
+            return model.position
+    return region.datasets[0].counts.geom.center_skydir

@@ -1,0 +1,500 @@
+"""Livetime of the LAT as a function of direction and off-axis angle: `LivetimeCube`."""
+
+import copy
+import logging
+
+import healpy as hp
+import numpy as np
+from astropy.coordinates import SkyCoord
+
+from ._gti import as_gti, intersect_gti, merge_gti
+from ._livetime_geometry import (
+    directions_of,
+    find_binning,
+    interpolation_weights,
+    pixels_around,
+    read_angle,
+)
+from ._livetime_io import read_cube, write_cube
+from ._livetime_plots import plot_costheta, plot_sky
+
+__all__ = ["LivetimeCube"]
+
+log = logging.getLogger(__name__)
+
+INTERPOLATIONS = ("linear", "nearest")
+ORDERINGS = ("NESTED", "RING")
+FRAMES = ("icrs", "galactic")
+TOLERANCE = 0.1  # deg
+EDGE_ATOL = 1e-6
+OVERLAP = 1e-6  # s
+
+
+class LivetimeCube:
+    r"""Livetime per direction and bin of :math:`\cos\theta`, the product of gtltcube.
+
+    The directions are all pixels of a HEALPix sky, some of them, or any list of directions.
+
+    Parameters
+    ----------
+    data : array, shape (n_direction, n_costheta)
+        Livetime [s].
+    costheta_edges : array, shape (n_costheta + 1,)
+        Edges of the bins, descending from 1 as in the files.
+    weighted : array, shape (n_direction, n_costheta), optional
+        Livetime times livetime fraction [s], for the efficiency correction of the effective area.
+    gti : array, shape (n_gti, 2), optional
+        Good time intervals, mission elapsed time [s].
+    nside : int, optional
+        HEALPix resolution; None for a list of directions.
+    ordering : {"NESTED", "RING"}
+        Default is NESTED.
+    frame : {"icrs", "galactic"}
+        Frame of the pixels. Default is icrs.
+    pixels : int array, shape (n_direction,), optional
+        Indices of the pixels, ascending. Default is the whole sky.
+    directions : `~astropy.coordinates.SkyCoord`, shape (n_direction,), optional
+        Instead of HEALPix.
+    zenith_max : `~astropy.units.Quantity` or float [deg], optional
+        Largest zenith angle. Default is no cut, and so are 180 deg.
+    meta : dict, optional
+        ``livetime``: total livetime of the good time [s]; how the zenith cut was found; origin.
+
+    Attributes
+    ----------
+    zenith_max : float or None
+        Largest zenith angle [deg], None without a cut.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit each other, or edges do not descend.
+
+    Examples
+    --------
+    A telescope that looked at one point for 100 s, with two bins:
+
+    >>> from astropy.coordinates import SkyCoord
+    >>> from dmgammapy.makers.lat.livetime_cube import LivetimeCube
+    >>> crab = SkyCoord([83.63], [22.01], unit="deg")
+    >>> cube = LivetimeCube([[90.0, 0.0]], [1, 0.75, 0], gti=[[0, 100]], directions=crab)
+    >>> cube.interp(crab)[0]
+    array([[90.,  0.]])
+    >>> cube.scaled(0.5).data
+    array([[45.,  0.]])
+    """
+
+    def __init__(
+        self,
+        data,
+        costheta_edges,
+        weighted=None,
+        gti=None,
+        nside=None,
+        ordering="NESTED",
+        frame="icrs",
+        pixels=None,
+        directions=None,
+        zenith_max=None,
+        meta=None,
+    ):
+        self.data = np.array(data, dtype=float)
+        self.costheta_edges = np.array(costheta_edges, dtype=float)
+        self.weighted = None if weighted is None else np.array(weighted, dtype=float)
+        self.gti = None if gti is None else merge_gti(as_gti(gti))
+        self.nside = None if nside is None else int(nside)
+        self.ordering = ordering
+        self.frame = frame
+        self.pixels = None if pixels is None else np.array(pixels, dtype=int)
+        self._directions = directions
+        zenith_max = read_angle(zenith_max, "zenith_max")
+        self.zenith_max = None if zenith_max is None or zenith_max >= 180 else zenith_max
+        self.meta = dict(meta or {})
+        self._check()
+
+    def _check(self):
+        edges = self.costheta_edges
+        if edges.ndim != 1 or len(edges) < 2 or np.any(np.diff(edges) >= 0) or edges[0] > 1:
+            raise ValueError(f"costheta_edges must descend from 1, got {edges}.")
+        if (self.nside is None) == (self._directions is None):
+            raise ValueError("give either nside (HEALPix) or directions, and not both.")
+        if self.ordering not in ORDERINGS or self.frame not in FRAMES:
+            raise ValueError(
+                f"ordering must be one of {ORDERINGS} and frame one of {FRAMES}, got "
+                f"{self.ordering!r} and {self.frame!r}."
+            )
+        shape = (self._n_direction(), len(edges) - 1)
+        for name in ("data", "weighted"):
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise ValueError(
+                    f"{name} must have the shape {shape} (directions, bins of cos(theta)), got "
+                    f"{array.shape}."
+                )
+        if self.zenith_max is not None and not self.zenith_max > 0:
+            raise ValueError(f"zenith_max must be positive, got {self.zenith_max} deg.")
+
+    def _n_direction(self):
+        if self.nside is None:
+            self._directions = self._directions.reshape(-1).icrs
+            return len(self._directions)
+        if not hp.isnsideok(self.nside, nest=self.ordering == "NESTED"):
+            raise ValueError(f"nside must be a power of two, got {self.nside}.")
+        n_pixel = hp.nside2npix(self.nside)
+        if self.pixels is None:
+            return n_pixel
+        pixels = self.pixels
+        if (
+            pixels.ndim != 1
+            or np.any(np.diff(pixels) <= 0)
+            or np.any((pixels < 0) | (pixels >= n_pixel))
+        ):
+            raise ValueError(
+                f"pixels must ascend and lie in 0 ... {n_pixel - 1} for nside {self.nside}."
+            )
+        return len(pixels)
+
+    @classmethod
+    def create(
+        cls,
+        costheta_edges,
+        nside=None,
+        ordering="NESTED",
+        frame="icrs",
+        position=None,
+        radius=None,
+        directions=None,
+        **kwargs,
+    ):
+        """Empty cube.
+
+        Parameters
+        ----------
+        costheta_edges : array, shape (n_costheta + 1,)
+        nside : int, optional
+        ordering : {"NESTED", "RING"}
+        frame : {"icrs", "galactic"}
+        position : `~astropy.coordinates.SkyCoord`, optional
+            Only the pixels needed to interpolate up to ``radius`` from here.
+        radius : `~astropy.units.Quantity`, optional
+        directions : `~astropy.coordinates.SkyCoord`, optional
+            Instead of HEALPix.
+        **kwargs : dict
+            Passed to `LivetimeCube`.
+
+        Returns
+        -------
+        cube : `LivetimeCube`
+            Of zeros, with ``weighted``.
+        """
+        pixels = None
+        if directions is not None:
+            n_direction = directions.size
+        elif position is not None:
+            pixels = pixels_around(nside, ordering, frame, position, radius)
+            n_direction = len(pixels)
+        else:
+            n_direction = hp.nside2npix(nside)
+        data = np.zeros((n_direction, len(costheta_edges) - 1))
+        return cls(
+            data, costheta_edges, weighted=data, nside=nside, ordering=ordering, frame=frame,
+            pixels=pixels, directions=directions, **kwargs,
+        )  # fmt: skip
+
+    def __repr__(self):
+        if self.nside is None:
+            where = "directions"
+        else:
+            where = f"pixels of nside {self.nside}, {self.ordering}, {self.frame}"
+            where += "" if self.is_allsky else ", part of the sky"
+        zenith = (
+            "no zenith cut" if self.zenith_max is None else f"zenith <= {self.zenith_max:g} deg"
+        )
+        time = "" if self.gti is None else f", {self.ontime:.10g} s of good time"
+        return (
+            f"{type(self).__name__}({len(self.data)} {where}; {self.data.shape[1]} bins of "
+            f"cos(theta) down to {self.costheta_edges[-1]:g}; {zenith}{time})"
+        )
+
+    def copy(self):
+        """Copy that shares nothing."""
+        return copy.deepcopy(self)
+
+    # ---- geometry --------------------------------------------------------------------------------
+
+    @property
+    def is_allsky(self):
+        """Whether all pixels of a HEALPix sky are there."""
+        return self.nside is not None and self.pixels is None
+
+    @property
+    def directions(self):
+        """Directions of the rows, `~astropy.coordinates.SkyCoord`, shape (n_direction,)."""
+        if self.nside is None:
+            return self._directions
+        return directions_of(self.nside, self.ordering, self.frame, self.pixels)
+
+    @property
+    def binning(self):
+        """Which function of cos(theta) has equal bins: "sqrt", "linear" or None."""
+        return find_binning(self.costheta_edges)
+
+    @property
+    def costheta(self):
+        """Centres of the bins, shape (n_costheta,)."""
+        return 0.5 * (self.costheta_edges[1:] + self.costheta_edges[:-1])
+
+    @property
+    def ontime(self):
+        """Sum of the good time intervals [s], None without them."""
+        return None if self.gti is None else float(np.sum(self.gti[:, 1] - self.gti[:, 0]))
+
+    def is_aligned(self, other):
+        """Whether another cube has the same directions and bins."""
+        if (self.nside, self.ordering, self.frame) != (other.nside, other.ordering, other.frame):
+            return False
+        edges, others = self.costheta_edges, other.costheta_edges
+        if edges.shape != others.shape or not np.allclose(edges, others, rtol=0, atol=EDGE_ATOL):
+            return False
+        if len(self.data) != len(other.data):
+            return False
+        if self.nside is None:
+            return bool((self.directions.separation(other.directions).deg < 1e-6).all())
+        mine, theirs = self.pixels, other.pixels
+        return (mine is None) == (theirs is None) and (mine is None or (mine == theirs).all())
+
+    # ---- livetime --------------------------------------------------------------------------------
+
+    def interp(self, position, interpolation="linear", tolerance=TOLERANCE):
+        """Livetime at positions.
+
+        Parameters
+        ----------
+        position : `~astropy.coordinates.SkyCoord`
+            One or more.
+        interpolation : {"linear", "nearest"}
+            Between the four neighbouring pixels, or none. A list of directions has the nearest
+            only. Default is linear.
+        tolerance : `~astropy.units.Quantity` or float [deg]
+            Largest distance to the nearest of a list of directions. Default is 0.1 deg.
+
+        Returns
+        -------
+        livetime : array, shape (n_position, n_costheta)
+            [s].
+        weighted : array, shape (n_position, n_costheta) or None
+
+        Raises
+        ------
+        ValueError
+            If pixels that are needed are not in the cube, or no direction is near.
+        """
+        if interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}."
+            )
+        position = position.reshape(-1)
+        if self.nside is None:
+            rows = self._nearest(position, read_angle(tolerance, "tolerance"))[np.newaxis]
+            weights = np.ones(rows.shape)
+        else:
+            pixels, weights = interpolation_weights(
+                self.nside, self.ordering, self.frame, position, interpolation
+            )
+            rows = self._rows(pixels, weights, position)
+        return tuple(
+            None if values is None else np.einsum("kp,kpc->pc", weights, values[rows])
+            for values in (self.data, self.weighted)
+        )
+
+    def _nearest(self, position, tolerance):
+        index, separation, _ = position.match_to_catalog_sky(self.directions)
+        far = np.flatnonzero(separation.deg > tolerance)
+        if len(far):
+            place = position[far[0]].icrs
+            raise ValueError(
+                f"no direction of the livetime cube within {tolerance:g} deg of RA, Dec = "
+                f"{place.ra.deg:.4f}, {place.dec.deg:.4f} deg, the nearest is "
+                f"{separation.deg[far[0]]:.3g} deg away ({len(far)} such positions); compute the "
+                "cube with these directions."
+            )
+        return np.atleast_1d(index)
+
+    def _rows(self, pixels, weights, position):
+        """Rows of pixels; of those without weight any row will do."""
+        if self.pixels is None:
+            return pixels
+        rows = np.minimum(np.searchsorted(self.pixels, pixels), len(self.pixels) - 1)
+        absent = (self.pixels[rows] != pixels) & (weights > 0)
+        if absent.any():
+            outside = np.flatnonzero(absent.any(axis=0))
+            place = position[outside[0]].icrs
+            raise ValueError(
+                f"the livetime cube has {len(self.pixels)} pixels of the sky, and lacks those "
+                f"around RA, Dec = {place.ra.deg:.4f}, {place.dec.deg:.4f} deg ({len(outside)} of "
+                f"{len(position)} positions); compute it with a larger radius."
+            )
+        return rows
+
+    def scaled(self, factor=None, gti=None):
+        """Copy with all livetimes multiplied, for time bins of a constant observing pattern.
+
+        Parameters
+        ----------
+        factor : float, optional
+            Default is the ratio of the good times of ``gti`` and of this cube.
+        gti : array, shape (n_gti, 2), optional
+            Good time intervals of the result. Default is to keep those of this cube.
+
+        Returns
+        -------
+        cube : `LivetimeCube`
+            ``meta["scale"]`` is the product of all factors, ``meta["livetime"]`` is scaled.
+        """
+        out = self.copy()
+        if gti is not None:
+            out.gti = merge_gti(as_gti(gti))
+        if factor is None:
+            if gti is None or not self.ontime:
+                raise ValueError("scaled() needs a factor, or gti for a cube that has its own.")
+            factor = out.ontime / self.ontime
+        if not (np.isfinite(factor) and factor >= 0):
+            raise ValueError(f"factor must be finite and not negative, got {factor}.")
+        out.data *= factor
+        if out.weighted is not None:
+            out.weighted *= factor
+        if "livetime" in out.meta:
+            out.meta["livetime"] *= factor
+        out.meta["scale"] = factor * self.meta.get("scale", 1.0)
+        return out
+
+    def stack(self, other):
+        """Add the livetime of other good times in place.
+
+        Parameters
+        ----------
+        other : `LivetimeCube`
+            Of the same directions, bins and zenith cut, and of other good times.
+
+        Raises
+        ------
+        ValueError
+            If it is of others, or good times overlap.
+        """
+        if not self.is_aligned(other):
+            raise ValueError(
+                f"livetime cubes add up on the same directions and bins only, got {self!r} and "
+                f"{other!r}."
+            )
+        zeniths = [(cube.meta.get("zenith_min", 0), cube.zenith_max) for cube in (self, other)]
+        if zeniths[0] != zeniths[1]:
+            raise ValueError(
+                "livetime cubes add up with the same zenith cut only, got zenith angles "
+                f"{' and '.join(f'from {low} to {high or 180} deg' for low, high in zeniths)}."
+            )
+        if (self.weighted is None) != (other.weighted is None):
+            raise ValueError("one of the livetime cubes has no weighted livetime.")
+        self._stack_gti(other)
+        self.data += other.data
+        if self.weighted is not None:
+            self.weighted += other.weighted
+        sums = [cube.meta.get("livetime") for cube in (self, other)]
+        scales = [cube.meta.get("scale", 1.0) for cube in (self, other)]
+        for key in ("livetime", "scale"):
+            self.meta.pop(key, None)
+        if None not in sums:
+            self.meta["livetime"] = sum(sums)
+        if scales[0] == scales[1] != 1:
+            self.meta["scale"] = scales[0]
+
+    def _stack_gti(self, other):
+        if self.gti is None or other.gti is None:
+            raise ValueError(
+                "livetime cubes without good time intervals can't be added: whether they overlap "
+                "is unknown."
+            )
+        common = intersect_gti(self.gti, other.gti)
+        common = common[common[:, 1] - common[:, 0] > OVERLAP]
+        if len(common):
+            raise ValueError(
+                f"good times of the livetime cubes overlap, first from {common[0, 0]:.3f} to "
+                f"{common[0, 1]:.3f} s ({np.sum(common[:, 1] - common[:, 0]):.6g} s in all): that "
+                "livetime would count twice."
+            )
+        self.gti = merge_gti(self.gti, other.gti)
+
+    def __add__(self, other):
+        if not isinstance(other, LivetimeCube):
+            return NotImplemented
+        out = self.copy()
+        out.stack(other)
+        return out
+
+    def __radd__(self, other):
+        # sum() starts from 0
+        return self.copy() if other == 0 else NotImplemented
+
+    # ---- files and plots -------------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, path):
+        """Read a cube of gtltcube, gtltsum, fermipy or `write`.
+
+        Files with bins of phi give their average over phi, ``meta["phi_bins_averaged"]`` says so.
+
+        Parameters
+        ----------
+        path : str or `~pathlib.Path`
+
+        Returns
+        -------
+        cube : `LivetimeCube`
+            Without ZENMAX in the file there is no zenith cut: gtltcube writes it where it cuts.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no file.
+        ValueError
+            If the file is cut or of another layout. The message names file, table and keyword.
+        """
+        cube = cls(**read_cube(path))
+        if "phi_bins_averaged" in cube.meta:
+            log.info(
+                "%s: the %d bins of phi are averaged over.", path, cube.meta["phi_bins_averaged"]
+            )
+        return cube
+
+    def write(self, path, overwrite=False):
+        """Write in the format of gtltcube, livetimes in single precision.
+
+        Cubes of the whole sky are those of the Science Tools. Others are for `read` only: a part
+        of the sky has the column PIXEL (INDXSCHM = EXPLICIT), a list of directions has
+        PIXTYPE = DIRECTIONS. Own keywords are LIVETIME and LTSCALE.
+
+        Parameters
+        ----------
+        path : str or `~pathlib.Path`
+        overwrite : bool
+            Replace an existing file. Default is False.
+        """
+        write_cube(self, path, overwrite)
+
+    def plot(self, ax=None, position=None, **kwargs):
+        """Plot the livetime of the sky, or its distribution in cos(theta) at positions.
+
+        Parameters
+        ----------
+        ax : `~matplotlib.axes.Axes`, optional
+        position : `~astropy.coordinates.SkyCoord`, optional
+            Default is the sky.
+        **kwargs : dict
+            Passed to ``pcolormesh``, ``scatter`` or ``stairs`` of matplotlib.
+
+        Returns
+        -------
+        ax : `~matplotlib.axes.Axes`
+        """
+        if position is None:
+            return plot_sky(self, ax, **kwargs)
+        return plot_costheta(self, SkyCoord(position), ax, **kwargs)
