@@ -94,8 +94,8 @@ def main():
         speed = len(cube.data) * len(spacecraft) / cpu / 1e9
         bar = "" if bar is None else f"{bar * years / YEARS:.3g}"
         print(
-            f"| {name:<34} | {len(cube.data):>10} | {n_jobs:>5} | {seconds:8.2f} | {cpu:8.2f} | {bar:>7} | "
-            f"{speed:15.2f} |"
+            f"| {name:<34} | {len(cube.data):>10} | {n_jobs:>5} | {seconds:8.2f} | {cpu:8.2f} | "
+            f"{bar:>7} | {speed:15.2f} |"
         )
 
 

@@ -9,6 +9,7 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord, angular_separation
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from gammapy.catalog import SourceCatalog, SourceCatalog3FHL, SourceCatalog4FGL
 from gammapy.modeling.models import SkyModel
 from gammapy.utils.scripts import make_path
@@ -152,7 +153,9 @@ def _unmasked(table):
 
 def _identify(path):
     try:
-        with fits.open(path) as hdus:
+        # a file cut short is only warned of; the handle is ours so that it is closed then
+        with warnings.catch_warnings(), path.open("rb") as file, fits.open(file) as hdus:
+            warnings.simplefilter("error", AstropyUserWarning)
             names = [hdu.name for hdu in hdus]
             if SOURCES_HDU.upper() not in [name.upper() for name in names]:
                 raise ValueError(
@@ -161,7 +164,7 @@ def _identify(path):
                     "SourceCatalog of Gammapy."
                 )
             columns = hdus[SOURCES_HDU].columns.names
-    except OSError as error:
+    except (OSError, AstropyUserWarning) as error:
         raise ValueError(f"catalog {path}: not a FITS file that can be read ({error}).") from error
     for name, mark in MARKS.items():
         if mark in columns:

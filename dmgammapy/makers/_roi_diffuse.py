@@ -1,12 +1,14 @@
 """Galactic diffuse emission of a region, cut out of the all-sky cube."""
 
 import logging
+import warnings
 import zlib
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS
 from gammapy.maps import Map, MapAxis, WcsGeom, WcsNDMap
 from gammapy.modeling.models import PowerLawNormSpectralModel, SkyModel, TemplateSpatialModel
@@ -112,10 +114,13 @@ def cut_cube(path, position, radius):
             f"{RADIUS_MAX:.0f} deg are supported; use smaller datasets."
         )
     try:
-        with fits.open(path, memmap=True) as hdus:
-            if _is_lat_cube(hdus):
-                return _cut_lat(hdus, path, position, radius)
-        cube = Map.read(path)
+        # a file cut short is only warned of; the handle is ours so that it is closed then
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("error", AstropyUserWarning)
+            with fits.open(file) as hdus:
+                if _is_lat_cube(hdus):
+                    return _cut_lat(hdus, position, radius)
+                cube = Map.from_hdulist(hdus)
     except FITS_DAMAGE as error:
         raise ValueError(
             f"diffuse cube {path}: it can't be read ({error}); expected a map of flux per sr in "
@@ -135,7 +140,7 @@ def _is_lat_cube(hdus):
     )
 
 
-def _cut_lat(hdus, path, position, radius):
+def _cut_lat(hdus, position, radius):
     header = hdus[0].header
     energies = np.asarray(hdus["ENERGIES"].data.field(0), dtype=float)
     if len(energies) != header["NAXIS3"] or not (np.diff(energies) > 0).all():

@@ -123,7 +123,9 @@ def _template(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
-            with fits.open(path) as hdus:
+            # of a keyword BLANK in images of floats, which some templates have
+            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+            with path.open("rb") as file, fits.open(file) as hdus:
                 # units of these images are arbitrary ("JY/BEAM"), the map is normalised anyway
                 for hdu in hdus:
                     hdu.header.remove("BUNIT", ignore_missing=True)

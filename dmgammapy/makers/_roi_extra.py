@@ -154,7 +154,9 @@ def make_source(source, position=None):
             f"{', '.join(SPATIAL)}; give templates as a SkyModel."
         )
     _check_keys(source, name, kind)
-    model = SkyModel(_spectrum(source, name, kind), _spatial(source, name, shape, position), name)
+    model = SkyModel(
+        _spectrum(source, name, kind), _spatial(source, name, shape, position), name=name
+    )
     for parameter in model.parameters:
         parameter.frozen = True
     norm = model.spectral_model.amplitude

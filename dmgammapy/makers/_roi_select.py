@@ -75,7 +75,7 @@ def find_source(models, name, table=None):
 
     Examples
     --------
-    >>> from dmgammapy.makers import find_source
+    >>> from dmgammapy.makers._roi_select import find_source
     >>> from gammapy.modeling.models import Models, PowerLawSpectralModel, SkyModel
     >>> models = Models([SkyModel(PowerLawSpectralModel(), name="4FGL J1104.4+3812")])
     >>> find_source(models, "j1104.4 +3812").name
@@ -164,7 +164,7 @@ def select_sources(
     --------
     >>> import astropy.units as u
     >>> from astropy.coordinates import SkyCoord
-    >>> from dmgammapy.makers import select_sources
+    >>> from dmgammapy.makers._roi_select import select_sources
     >>> from gammapy.modeling.models import (
     ...     Models, PointSpatialModel, PowerLawSpectralModel, SkyModel
     ... )
@@ -224,7 +224,7 @@ def free_sources(
 
     Examples
     --------
-    >>> from dmgammapy.makers import free_sources, freeze_sources
+    >>> from dmgammapy.makers._roi_select import free_sources, freeze_sources
     >>> from gammapy.modeling.models import Models, PowerLawSpectralModel, SkyModel
     >>> models = Models([SkyModel(PowerLawSpectralModel(), name=name) for name in "ab"])
     >>> freeze_sources(models, pars=None)

@@ -89,7 +89,7 @@ class ROIModelMaker:
     >>> import astropy.units as u
     >>> from astropy.coordinates import SkyCoord
     >>> from gammapy.maps import WcsGeom
-    >>> from dmgammapy.makers import ROIModelMaker
+    >>> from dmgammapy.makers.roi_models import ROIModelMaker
     >>> source = {"name": "new", "ra": 10.5, "dec": -20.0, "SpectrumType": "PowerLaw",
     ...           "Index": 2.2, "Prefactor": 1e-13}
     >>> maker = ROIModelMaker(sources=[source])

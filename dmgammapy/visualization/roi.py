@@ -13,6 +13,7 @@ __all__ = [
     "plot_model_map",
     "plot_residual_map",
     "plot_significance_histogram",
+    "plot_ts_map",
 ]
 
 SIZE = (6.4, 6.0)  # inches
@@ -48,7 +49,7 @@ def plot_counts_map(counts, wcs, ax=None, markers=None, title=None, **kwargs):
     >>> wcs = WCS(naxis=2)
     >>> wcs.wcs.ctype = "RA---CAR", "DEC--CAR"
     >>> ax = plot_counts_map(np.eye(3), wcs)
-    >>> ax.images[0].get_array().sum()
+    >>> float(ax.images[0].get_array().sum())
     3.0
     """
     label = kwargs.pop("label", "Counts per pixel")
@@ -90,6 +91,33 @@ def plot_residual_map(significance, wcs, ax=None, markers=None, title=None, **kw
     if lines:
         kwargs.setdefault("contours", lines)
     return plot_counts_map(significance, wcs, ax=ax, markers=markers, title=title, **kwargs)
+
+
+def plot_ts_map(sqrt_ts, wcs, ax=None, markers=None, title=None, **kwargs):
+    """Draw the square root of the test statistic of one more source, with lines at 3 and 5.
+
+    Parameters
+    ----------
+    sqrt_ts : array, shape (ny, nx)
+        NaN where there is none.
+    wcs, ax, markers, title
+        As for `plot_counts_map`.
+    **kwargs
+        For `plot_sky_image`.
+
+    Returns
+    -------
+    ax : `~astropy.visualization.wcsaxes.WCSAxes`
+    """
+    sqrt_ts = np.asarray(sqrt_ts, dtype=float)
+    largest = np.nanmax(sqrt_ts, initial=0.0)
+    kwargs.setdefault("vmin", 0.0)
+    kwargs.setdefault("vmax", max(SIGNIFICANCE, largest))
+    kwargs.setdefault("label", r"$\sqrt{\mathrm{TS}}$")
+    lines = [level for level in (3.0, 5.0) if level < largest]
+    if lines:
+        kwargs.setdefault("contours", lines)
+    return plot_counts_map(sqrt_ts, wcs, ax=ax, markers=markers, title=title, **kwargs)
 
 
 def plot_significance_histogram(significance, ax=None, bins=None, label="Pixels"):
@@ -260,7 +288,7 @@ def plot_correlation(names, correlation, separation=None, target="", ax=None):
     --------
     >>> from dmgammapy.visualization.roi import plot_correlation
     >>> ax = plot_correlation(["galactic", "isotropic"], [-0.4, 0.1], target="draco")
-    >>> [bar.get_width() for bar in ax.patches]
+    >>> [float(bar.get_width()) for bar in ax.patches]
     [-0.4, 0.1]
     """
     if not len(names):

@@ -140,6 +140,10 @@ def test_refuses_what_is_no_catalog(tmp_path, monkeypatch):
     text.write_text("no FITS")
     with pytest.raises(ValueError, match="not a FITS file"):
         read_catalog(text)
+    whole = write_catalog(tmp_path / "psc.fit", ROWS).read_bytes()
+    text.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="not a FITS file that can be read"):
+        read_catalog(text)
     Table({"a": [1]}).write(tmp_path / "other.fit", format="fits")
     with pytest.raises(ValueError, match="expected LAT_Point_Source_Catalog"):
         read_catalog(tmp_path / "other.fit")

@@ -68,7 +68,8 @@ def test_energies_beyond_the_file_are_power_laws(tmp_path):
     position = SkyCoord(30, 5, unit="deg", frame="galactic")
     path = write_cube(tmp_path / "sky.fits", flux)
     model, notes = galactic_model(path, position, 12.0, energy_range=(30.0, 1e6))
-    assert len(notes) == 2 and "below 100 MeV, to 30 MeV" in notes[0]
+    assert len(notes) == 2
+    assert "below 100 MeV, to 30 MeV" in notes[0]
     sky = position
     for energy in (35.0, 8e5):
         value = model.spatial_model.evaluate(sky.l, sky.b, energy * u.MeV)
@@ -83,7 +84,8 @@ def test_model_is_free_in_norm_only_and_survives_a_file(tmp_path, monkeypatch):
     dataset = make_dataset(position=position)
     model, _ = galactic_model(path, position, 15.0, energy_range=(700.0, 2e5))
     free = model.parameters.free_parameters
-    assert free.names == ["norm"] and free[0].min == 0
+    assert free.names == ["norm"]
+    assert free[0].min == 0
     before = Renderer(dataset).npred(model)
     Models([model]).write(tmp_path / "models.yaml")
     again = Models.read(tmp_path / "models.yaml")[0]

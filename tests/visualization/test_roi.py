@@ -42,6 +42,13 @@ def test_residual_colours_are_symmetric_and_not_too_tight(wcs):
     assert loud.images[0].get_clim() == (-8, 8)
 
 
+def test_ts_starts_at_zero_and_has_lines(wcs):
+    ax = roi.plot_ts_map(np.array([[0.5, -1.0], [8.0, 0.0]]), wcs)
+    assert ax.images[0].get_clim() == (0, 8)
+    assert ax.collections  # contours
+    assert roi.plot_ts_map(np.zeros((2, 2)), wcs).images[0].get_clim() == (0, 5)
+
+
 def test_histogram_counts_every_finite_value():
     values = np.append(np.random.default_rng(1).normal(size=500), [np.nan, 6.3])
     ax = roi.plot_significance_histogram(values)

@@ -47,6 +47,26 @@ class ROIPlots:
         wcs, markers = sigma.geom.wcs, self._markers(markers)
         return drawing.plot_residual_map(sigma.data, wcs, ax=ax, markers=markers, **kwargs)
 
+    def plot_ts_map(self, maps=None, ax=None, markers=True, **kwargs):
+        """Draw the square root of the test statistic of one more source.
+
+        Parameters
+        ----------
+        maps : `~gammapy.estimators.FluxMaps`, optional
+            From `ts_maps`, which takes a while. Default is those of its defaults.
+        ax, markers
+            As for `plot_counts_map`.
+        **kwargs
+            For `~dmgammapy.visualization.roi.plot_ts_map`.
+
+        Returns
+        -------
+        ax : `~astropy.visualization.wcsaxes.WCSAxes`
+        """
+        sqrt_ts = (self.ts_maps() if maps is None else maps).sqrt_ts
+        wcs, markers = sqrt_ts.geom.wcs, self._markers(markers)
+        return drawing.plot_ts_map(sqrt_ts.data[0], wcs, ax=ax, markers=markers, **kwargs)
+
     def plot_significance_histogram(
         self, ax=None, index=2.0, energy_min=None, energy_max=None, **kwargs
     ):

@@ -109,9 +109,8 @@ def resolve_event_types(event_type):
     for name in names:
         key = str(name).strip().upper()
         if key not in EVENT_TYPES and key not in PARTITIONS:
-            raise ValueError(
-                f"unknown event type {name!r}; choose among {', '.join([*PARTITIONS, *EVENT_TYPES])}."
-            )
+            known = ", ".join([*PARTITIONS, *EVENT_TYPES])
+            raise ValueError(f"unknown event type {name!r}; choose among {known}.")
         types.extend(PARTITIONS.get(key, (key,)))
     types = [name for name in EVENT_TYPES if name in types]
     used = [key for key, members in PARTITIONS.items() if set(members) & set(types)]
@@ -192,19 +191,16 @@ def _open_table(path, extension):
     """Data and columns of an extension; damage told as such."""
     try:
         with fits.open(path, memmap=False) as hdus:
-            names = [hdu.name for hdu in hdus]
-            if extension not in names:
-                raise LookupError(names)
-            data = hdus[extension].data
-            return {name.upper(): np.asarray(data[name], dtype=float) for name in data.names}
-    except LookupError as error:
-        if not (error.args and isinstance(error.args[0], list)):
-            raise _damaged(path, extension, error) from error
-        raise ValueError(
-            f"{path}: no extension {extension!r}; it has {', '.join(error.args[0])}."
-        ) from None
+            if extension in hdus:
+                data = hdus[extension].data
+                return {name.upper(): np.asarray(data[name], dtype=float) for name in data.names}
+            names = ", ".join(hdu.name for hdu in hdus)
     except FITS_DAMAGE as error:
         raise _damaged(path, extension, error) from error
+    raise ValueError(
+        f"{path}: no extension {extension!r}; it has {names}. The file is of another kind or "
+        "truncated."
+    )
 
 
 def _damaged(path, extension, error):

@@ -1,10 +1,14 @@
 """Sections of a fermipy configuration as settings of the makers."""
 
 import math
+from functools import partial
 
 from astropy.coordinates import SkyCoord
 
-__all__ = ["data", "energies", "geometry", "likelihood", "model", "number", "position", "selection"]
+__all__ = [
+    "as_list", "data", "energies", "geometry", "likelihood", "model", "number", "position",
+    "selection",
+]  # fmt: skip
 
 FRAMES = {"CEL": "icrs", "GAL": "galactic"}
 DIFFUSE_FOLDERS = ("$FERMI_DIFFUSE_DIR", "$FERMI_DIR/refdata/fermi/galdiffuse")
@@ -195,9 +199,9 @@ def _direction(values, where):
 def selection(config, where, notes, npix, binsz):
     """Cuts on events and good times."""
     chosen = config["selection"]
-    get = lambda key, kind=float: number(config, "selection", key, where, kind)  # noqa: E731
-    event_type = get("evtype", int)
-    convtype = get("convtype", int)
+    get = partial(number, config, "selection", where=where)
+    event_type = get("evtype", kind=int)
+    convtype = get("convtype", kind=int)
     if convtype is not None and convtype >= 0:
         if convtype > 1:
             raise ValueError(f"{where}: selection.convtype = {convtype}, expected -1, 0 or 1.")
@@ -209,7 +213,11 @@ def selection(config, where, notes, npix, binsz):
     radius = get("radius")
     if radius is None:
         radius = math.sqrt(2) * 0.5 * max(npix) * binsz + 0.5
-    phase = get("phasemin"), get("phasemax")
+    first, last = get("phasemin"), get("phasemax")
+    phase = None
+    if first is not None or last is not None:
+        # gtselect's own limits
+        phase = (first or 0.0, 1.0 if last is None else last)
     roicut = chosen["roicut"]
     if isinstance(roicut, bool):
         if roicut:
@@ -223,7 +231,7 @@ def selection(config, where, notes, npix, binsz):
     if None not in times and times[0] >= times[1]:
         raise ValueError(f"{where}: selection.tmin = {times[0]} must be before tmax = {times[1]}.")
     return {
-        "event_class": get("evclass", int),
+        "event_class": get("evclass", kind=int),
         "event_type": event_type,
         "zenith_max": zenith_max,
         "time_min": times[0],
@@ -231,7 +239,7 @@ def selection(config, where, notes, npix, binsz):
         "filter": None if chosen["filter"] is None else str(chosen["filter"]),
         "roi_zenith_max": zenith_max if roicut == "yes" else None,
         "radius": radius,
-        "phase": None if phase == (None, None) else phase,
+        "phase": phase,
     }
 
 
@@ -254,7 +262,7 @@ def likelihood(config, paths, where, notes):
             "the Science Tools extrapolate the model's counts by so many bins; here the model is "
             "evaluated in that margin of true energy",
         ))  # fmt: skip
-    disable = _as_list(options["edisp_disable"])
+    disable = as_list(options["edisp_disable"])
     for name in disable:
         if name != "isodiff":
             notes.append((
@@ -272,7 +280,7 @@ def likelihood(config, paths, where, notes):
     }
 
 
-def _as_list(value):
+def as_list(value):
     """A list, also of the text or the single value that fermipy allows in its place."""
     if value is None:
         return []
@@ -282,18 +290,18 @@ def _as_list(value):
 def model(config, paths, where, notes):
     """Sources and diffuse emission."""
     chosen = config["model"]
-    folders = [str(f) for f in _as_list(chosen["diffuse_dir"])] + list(DIFFUSE_FOLDERS)
+    folders = [str(f) for f in as_list(chosen["diffuse_dir"])] + list(DIFFUSE_FOLDERS)
     radius = number(config, "model", "src_radius", where)
     width = number(config, "model", "src_roiwidth", where)
     half = number(config, "model", "src_radius_roi", where)
     if width is None and half is not None:
         width = 2 * half
-    sources = _as_list(chosen["sources"])
+    sources = as_list(chosen["sources"])
     for source in sources:
         if not isinstance(source, dict) or "name" not in source:
             raise ValueError(f"{where}: model.sources must be a list with names, got {source!r}.")
     return {
-        "catalogs": _catalogs(_as_list(chosen["catalogs"]), paths, notes),
+        "catalogs": _catalogs(as_list(chosen["catalogs"]), paths, notes),
         "diffuse": _templates(chosen["galdiff"], "galdiff", paths, folders, where),
         "isotropic": _templates(chosen["isodiff"], "isodiff", paths, folders, where),
         "sources": [dict(source) for source in sources],
@@ -356,7 +364,7 @@ def _catalogs(names, paths, notes):
 def _templates(value, key, paths, folders, where):
     """Paths of diffuse templates; entries may be text or ``{file: ..., name: ...}``."""
     out = []
-    for entry in _as_list(value):
+    for entry in as_list(value):
         name = entry.get("file") if isinstance(entry, dict) else entry
         if not isinstance(name, str):
             raise ValueError(f"{where}: model.{key} must name files, got {entry!r}.")

@@ -9,6 +9,7 @@ __all__ = [
     "corner_radius",
     "counts_geom",
     "covered",
+    "describe",
     "exposure_geom",
     "read_position",
     "true_energy_axis",
@@ -134,8 +135,12 @@ def corner_radius(geom):
         return geom.center_skydir.separation(coords).max().to("deg") + size
     image = geom.to_image()
     nx, ny = (int(n[0]) if np.ndim(n) else int(n) for n in image.npix)
-    x = np.concatenate([np.arange(nx + 1), np.arange(nx + 1), np.zeros(ny + 1), np.full(ny + 1, nx)])
-    y = np.concatenate([np.zeros(nx + 1), np.full(nx + 1, ny), np.arange(ny + 1), np.arange(ny + 1)])
+    x = np.concatenate(
+        [np.arange(nx + 1), np.arange(nx + 1), np.zeros(ny + 1), np.full(ny + 1, nx)]
+    )
+    y = np.concatenate(
+        [np.zeros(nx + 1), np.full(nx + 1, ny), np.arange(ny + 1), np.arange(ny + 1)]
+    )
     corners = SkyCoord.from_pixel(x - 0.5, y - 0.5, image.wcs)
     corners = corners[np.isfinite(corners.data.lon)]
     return image.center_skydir.separation(corners).max().to("deg")
@@ -160,3 +165,11 @@ def covered(geom, cone):
     return np.broadcast_to(reach <= radius * (1 + EDGE_RTOL), image.data_shape).copy()
 
 
+def describe(geom):
+    """What tells a geometry from others, list that can be written as JSON."""
+    if geom.is_hpx:
+        image = geom.to_image()
+        place = [geom.frame, np.atleast_1d(image.nside).tolist(), image.nest, str(geom.region)]
+    else:
+        place = [geom.wcs.to_header_string(), [int(n) for n in geom.to_image().data_shape]]
+    return [*place, geom.axes["energy"].edges.to_value("MeV").tolist()]

@@ -9,6 +9,7 @@ __all__ = [
     "gti_fraction",
     "gti_mask",
     "intersect_gti",
+    "join_rows",
     "merge_gti",
 ]
 
@@ -66,15 +67,48 @@ def merge_gti(*gtis, tolerance=0.0):
     [[0.0, 15.0], [20.0, 30.0]]
     """
     gti = np.concatenate([as_gti(gti) for gti in gtis]) if gtis else np.zeros((0, 2))
-    gti = gti[gti[:, 1] > gti[:, 0]]
-    if len(gti) == 0:
-        return gti
-    gti = gti[np.argsort(gti[:, 0], kind="stable")]
-    latest = np.maximum.accumulate(gti[:, 1])
-    is_new = np.concatenate([[True], gti[1:, 0] > latest[:-1] + tolerance])
-    first = np.flatnonzero(is_new)
-    last = np.concatenate([first[1:], [len(gti)]]) - 1
-    return np.stack([gti[first, 0], latest[last]], axis=1)
+    start, stop = np.ascontiguousarray(gti[:, 0]), np.ascontiguousarray(gti[:, 1])
+    if not np.all(stop > start):
+        start, stop = start[gti[:, 1] > gti[:, 0]], stop[gti[:, 1] > gti[:, 0]]
+    if len(start) == 0:
+        return np.zeros((0, 2))
+    # rows of 15 years are in order already
+    if not np.all(start[1:] >= start[:-1]):
+        order = np.argsort(start, kind="stable")
+        start, stop = start[order], stop[order]
+    latest = np.maximum.accumulate(stop)
+    is_new = start[1:] > latest[:-1] + tolerance
+    if is_new.all():
+        return np.stack([start, stop], axis=1)
+    first = np.flatnonzero(np.concatenate([[True], is_new]))
+    last = np.concatenate([first[1:], [len(start)]]) - 1
+    return np.stack([start[first], latest[last]], axis=1)
+
+
+def join_rows(start, stop):
+    """Join rows that touch, which ascend and don't overlap; for millions of them.
+
+    Parameters
+    ----------
+    start, stop : array, shape (n,)
+        Rows [s].
+
+    Returns
+    -------
+    gti : array, shape (m, 2)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dmgammapy.makers.lat._gti import join_rows
+    >>> join_rows(np.array([0.0, 30.0, 90.0]), np.array([30.0, 60.0, 120.0])).tolist()
+    [[0.0, 60.0], [90.0, 120.0]]
+    """
+    if len(start) == 0:
+        return np.zeros((0, 2))
+    border = np.flatnonzero(start[1:] > stop[:-1])
+    first, last = np.append(0, border + 1), np.append(border, len(start) - 1)
+    return np.stack([start[first], stop[last]], axis=1)
 
 
 def complement_gti(gti, start, stop):

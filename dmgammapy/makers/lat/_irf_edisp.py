@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy.special import gamma as gamma_function
-from scipy.special import gammainc, gammaincc
+from scipy.special import gammainc
 
 from ._caldb import read_grid, read_parameters
 from ._irf_grid import bracket, log10_centers, middles
@@ -33,8 +33,8 @@ def component_cdf(x, sigma, k, bias, index):
     u = x - bias
     reach = (np.where(u > 0, k * u, -u / k) / sigma) ** index
     below = k**2 / (1 + k**2)
-    above = below + (1 - below) * gammainc(1 / index, np.where(u > 0, reach, 0.0))
-    return np.where(u > 0, above, below * gammaincc(1 / index, reach))
+    inside = gammainc(1 / index, reach)
+    return np.where(u > 0, below + (1 - below) * inside, below * (1 - inside))
 
 
 def scale_factor(parameters, energy, costheta):

@@ -7,11 +7,14 @@ from astropy.coordinates import SkyCoord
 
 __all__ = [
     "BINNINGS",
+    "count_pixels",
     "directions_of",
     "find_binning",
     "interpolation_weights",
     "make_costheta_edges",
     "make_tiles",
+    "nearest_rows",
+    "pixel_rows",
     "pixels_around",
     "read_angle",
     "tile_limits",
@@ -73,6 +76,32 @@ def find_binning(edges):
         if np.allclose(edges, expected, rtol=0, atol=EDGE_ATOL):
             return name
     return None
+
+
+def count_pixels(nside, ordering, pixels=None):
+    """Number of pixels, after checks.
+
+    Parameters
+    ----------
+    nside : int
+    ordering : {"NESTED", "RING"}
+    pixels : int array, optional
+        Default is all.
+
+    Raises
+    ------
+    ValueError
+        If there is no such resolution, or pixels don't ascend or don't exist.
+    """
+    if not hp.isnsideok(nside, nest=ordering == "NESTED"):
+        raise ValueError(f"nside must be a power of two, got {nside}.")
+    n_pixel = hp.nside2npix(nside)
+    if pixels is None:
+        return n_pixel
+    is_in_range = (pixels >= 0) & (pixels < n_pixel)
+    if pixels.ndim != 1 or not is_in_range.all() or np.any(np.diff(pixels) <= 0):
+        raise ValueError(f"pixels must ascend and lie in 0 ... {n_pixel - 1} for nside {nside}.")
+    return len(pixels)
 
 
 def directions_of(nside, ordering, frame, pixels=None):
@@ -140,6 +169,74 @@ def interpolation_weights(nside, ordering, frame, position, interpolation):
         pixels = hp.ang2pix(nside, lon, lat, nest=nest, lonlat=True)[np.newaxis]
         return pixels, np.ones(pixels.shape)
     return hp.get_interp_weights(nside, lon, lat, nest=nest, lonlat=True)
+
+
+def nearest_rows(directions, position, tolerance):
+    """Rows of the nearest directions.
+
+    Parameters
+    ----------
+    directions : `~astropy.coordinates.SkyCoord`, shape (n_direction,)
+    position : `~astropy.coordinates.SkyCoord`, shape (n_position,)
+    tolerance : float
+        Largest distance [deg].
+
+    Returns
+    -------
+    rows : int array, shape (1, n_position)
+
+    Raises
+    ------
+    ValueError
+        If there is none so near.
+    """
+    index, separation, _ = position.match_to_catalog_sky(directions)
+    far = np.flatnonzero(separation.deg > tolerance)
+    if len(far):
+        place = position[far[0]].icrs
+        raise ValueError(
+            f"no direction of the livetime cube within {tolerance:g} deg of RA, Dec = "
+            f"{place.ra.deg:.4f}, {place.dec.deg:.4f} deg, the nearest is "
+            f"{separation.deg[far[0]]:.3g} deg away ({len(far)} such positions); compute the "
+            "cube with these directions."
+        )
+    return np.atleast_1d(index)[np.newaxis]
+
+
+def pixel_rows(present, pixels, weights, position):
+    """Rows of pixels; of those without weight any row will do.
+
+    Parameters
+    ----------
+    present : int array, shape (n_direction,) or None
+        Pixels of the rows, ascending; None for the whole sky.
+    pixels, weights : array, shape (n_neighbour, n_position)
+        From `interpolation_weights`.
+    position : `~astropy.coordinates.SkyCoord`, shape (n_position,)
+        For the message.
+
+    Returns
+    -------
+    rows : int array, shape (n_neighbour, n_position)
+
+    Raises
+    ------
+    ValueError
+        If a pixel is absent.
+    """
+    if present is None:
+        return pixels
+    rows = np.minimum(np.searchsorted(present, pixels), len(present) - 1)
+    absent = (present[rows] != pixels) & (weights > 0)
+    if absent.any():
+        outside = np.flatnonzero(absent.any(axis=0))
+        place = position[outside[0]].icrs
+        raise ValueError(
+            f"the livetime cube has {len(present)} pixels of the sky, and lacks those around "
+            f"RA, Dec = {place.ra.deg:.4f}, {place.dec.deg:.4f} deg ({len(outside)} of "
+            f"{len(position)} positions); compute it with a larger radius."
+        )
+    return rows
 
 
 def make_tiles(vectors):

@@ -94,7 +94,7 @@ def _livetime(table, header, edges, path, name):
     bad = np.flatnonzero(~(np.isfinite(data) & (data >= 0)).all(axis=1))
     if len(bad):
         raise ValueError(
-            f"{path}[{name}], row {bad[0] + 1}: livetimes must be finite and not negative "
+            f"{path}[{name}], row {bad[0] + 1}: livetime must be finite and not negative "
             f"({len(bad)} such rows)."
         )
     return data

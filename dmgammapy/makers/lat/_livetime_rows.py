@@ -61,8 +61,8 @@ class PointingRows:
         if len(bad):
             row = bad[0]
             raise ValueError(
-                f"spacecraft file, row {row + 1}: STOP must be later than START, got {start[row]} to "
-                f"{stop[row]} s ({len(bad)} such rows)."
+                f"spacecraft file, row {row + 1}: STOP must be later than START, got {start[row]} "
+                f"to {stop[row]} s ({len(bad)} such rows)."
             )
         bad = np.flatnonzero(~(start[1:] >= stop[:-1] - OVERLAP))
         if len(bad):

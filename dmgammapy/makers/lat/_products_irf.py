@@ -9,7 +9,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from ._fits import find_hdu, open_fits, read_columns
 from ._products_read import ENERGY_RTOL, column
 
-__all__ = ["DRM", "PSFTable", "edisp_map", "interpolate_log", "psf_map"]
+__all__ = ["DRM", "PSFTable", "check_covered", "edisp_map", "interpolate_log", "psf_map"]
 
 # bins of offset of the PSF map, at least
 N_RAD = 600

@@ -230,7 +230,7 @@ def _selection(header, path):
 def _read_map(hdu, path, axis, prefix, unit=""):
     if isinstance(hdu, fits.BinTableHDU):
         return _read_healpix(hdu, path, axis, prefix, unit)
-    geom = wcs_geom(hdu.header, path, axis)
+    geom = _wcs_geom(hdu.header, path, axis)
     try:
         data = np.array(hdu.data, dtype=float)
     except (OSError, TypeError, ValueError) as error:
@@ -243,7 +243,7 @@ def _read_map(hdu, path, axis, prefix, unit=""):
     return Map.from_geom(geom, data=data, unit=unit)
 
 
-def wcs_geom(header, path, axis):
+def _wcs_geom(header, path, axis):
     """Geometry of an image; equatorial coordinates J2000 of the tools are taken as ICRS."""
     header = header.copy()
     for key in ("CUNIT1", "CUNIT2"):

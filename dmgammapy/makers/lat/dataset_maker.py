@@ -1,40 +1,22 @@
 """From photons of the LAT to Gammapy datasets: `LATDatasetMaker`."""
 
-import logging
 from copy import copy
 
 import astropy.units as u
-import numpy as np
-from astropy.table import Table
-from astropy.time import Time
-from gammapy.data import GTI
-from gammapy.datasets import Datasets, MapDataset
-from gammapy.irf import EDispKernelMap, PSFMap
-from gammapy.maps import Map, MapAxis
+from gammapy.datasets import Datasets
+from gammapy.maps import MapAxis
 
 from dmgammapy.utils import progress
 
 from . import _geometry as geometry
-from ._cache import ProductCache, fingerprint
-from .edisp import LATEDispMaker
-from .event_selector import LATEventSelector
-from .events import LATEventList
-from .exposure import LATExposureMaker
-from .good_time import LATGoodTimeSelector
-from .livetime import LATLivetimeMaker
-from .livetime_cube import LivetimeCube
-from .psf import LATPSFMaker
+from ._fermipy_maker import from_fermipy, unused
+from ._reduction import Reduction, label_of, names_of
+from .fermipy_config import translate_fermipy_config
 from .response import LATResponse
-from .spacecraft import LATSpacecraft
 
 __all__ = ["LATDatasetMaker"]
 
-log = logging.getLogger(__name__)
-
-MJD_REFERENCE = 51910, 7.428703703703703e-4  # of mission elapsed time, days, TT
 FILTER = "DATA_QUAL>0 && LAT_CONFIG==1"
-TELESCOPE = "Fermi-LAT"
-GTI_RTOL = 1e-4
 
 
 class LATDatasetMaker:
@@ -90,6 +72,8 @@ class LATDatasetMaker:
     roi_zenith_max : `~astropy.units.Quantity`, optional
         Remove the times at which some part of the region is beyond this zenith angle, in the
         place of a cut on the zenith angle of every event. Default is not to.
+    phase : list of (float, float), optional
+        Ranges of PULSE_PHASE; the exposure is scaled by what they cover. Default is all.
     edisp : bool
         Compute the energy dispersion. Default is True.
     livetime_nside : int
@@ -112,6 +96,9 @@ class LATDatasetMaker:
     >>> from dmgammapy.makers.lat import LATDatasetMaker
     >>> maker = LATDatasetMaker(position=(83.63, 22.01), event_types=["PSF2", "PSF3"])
     >>> datasets = maker.run("photons.fits", "spacecraft.fits")  # doctest: +SKIP
+
+    What can be done with datasets is in `~dmgammapy.makers.ROIModelMaker` and
+    `~dmgammapy.estimators.ROIOptimizer`.
     """
 
     tag = "LATDatasetMaker"
@@ -140,6 +127,7 @@ class LATDatasetMaker:
         time_max=None,
         filter=FILTER,
         roi_zenith_max=None,
+        phase=None,
         edisp=True,
         livetime_nside=64,
         components=None,
@@ -149,6 +137,8 @@ class LATDatasetMaker:
         show_progress=None,
     ):
         self._settings = {k: v for k, v in locals().items() if k not in ("self", "components")}
+        self.translation = None
+        self._inputs = {}
         if geom is None and position is None:
             raise ValueError("LATDatasetMaker needs the position of the region, or its geom.")
         if isinstance(event_types, str | int):
@@ -178,6 +168,7 @@ class LATDatasetMaker:
         self.time_min, self.time_max = time_min, time_max
         self.filter = filter
         self.roi_zenith_max = None if roi_zenith_max is None else u.Quantity(roi_zenith_max)
+        self.phase = phase
         self.edisp = edisp
         self.livetime_nside = livetime_nside
         self.name = name
@@ -190,13 +181,14 @@ class LATDatasetMaker:
 
     def __repr__(self):
         image, axis = self.geom.to_image(), self.geom.axes["energy"]
-        types = ", ".join(_label(kind) for kind in self.event_types)
+        pixels = " x ".join(str(n) for n in image.data_shape[::-1])
+        types = ", ".join(label_of(kind) for kind in self.event_types)
         centre = image.center_skydir.icrs
         more = f", {len(self.components)} components" if self.components else ""
         return (
             f"LATDatasetMaker(ra={centre.ra.deg:.4f} deg, dec={centre.dec.deg:.4f} deg, "
-            f"{image.data_shape[1]} x {image.data_shape[0]} pixels, {axis.nbin} energies {axis.edges[0]:.4g} to "
-            f"{axis.edges[-1]:.4g}, {types}, {self._irfs_name}{more})"
+            f"{pixels} pixels, {axis.nbin} energies {axis.edges[0]:.4g} to {axis.edges[-1]:.4g}, "
+            f"{types}, {self._irfs_name}{more})"
         )
 
     @property
@@ -223,15 +215,59 @@ class LATDatasetMaker:
             )
         return type(self)(**settings)
 
+    @classmethod
+    def from_fermipy_config(cls, path, caldb=None, cache=None, n_jobs=1):
+        """Maker with the settings of a configuration of fermipy.
+
+        Its ``run()`` takes event and spacecraft files from the configuration, too. What has no
+        counterpart or another meaning is in ``translation.untranslated``, and in
+        ``print(maker.translation)``. Models of the region are those of
+        ``translation.settings["model"]``.
+
+        Parameters
+        ----------
+        path : str, `~pathlib.Path` or dict
+            YAML file, or what it holds.
+        caldb : str or `~pathlib.Path`, optional
+            Folder with the LAT's CALDB. Default is ``$CALDB``.
+        cache : str or `~pathlib.Path`, optional
+            As of the class.
+        n_jobs : int
+            As of the class. Default is 1.
+
+        Returns
+        -------
+        maker : `LATDatasetMaker`
+            With the attribute ``translation``, a `FermipyTranslation`; one component each.
+
+        Raises
+        ------
+        ValueError
+            If the configuration has unknown keys, or says no position.
+        """
+        translation = translate_fermipy_config(path)
+        translation.untranslated += unused(translation.settings)
+        common = {"caldb": caldb, "cache": cache, "n_jobs": n_jobs}
+        parts = [from_fermipy(part) | common for part in translation.components]
+        several = len(parts) > 1
+        for part, given in zip(parts, translation.components, strict=True):
+            part["name"] = f"lat-{given['name']}" if several else "lat"
+        out = cls(**parts[0], components=parts if several else None)
+        out.translation = translation
+        settings = translation.settings
+        out._inputs = {name: settings[name] for name in ("ft1", "ft2", "livetime")}
+        return out
+
     # --- the chain ---------------------------------------------------------------------------
 
-    def run(self, ft1, ft2=None, livetime=None):
+    def run(self, ft1=None, ft2=None, livetime=None):
         """Reduce event files.
 
         Parameters
         ----------
         ft1 : str, `~pathlib.Path`, list or `LATEventList`
-            Event files; a list of them may be given as a text file ``@list.txt``.
+            Event files; a list of them may be given as a text file ``@list.txt``. Default is
+            what a configuration of fermipy says.
         ft2 : str, `~pathlib.Path`, list or `LATSpacecraft`, optional
             Spacecraft files. Needed for good times and livetime.
         livetime : str, `~pathlib.Path` or `LivetimeCube`, optional
@@ -241,7 +277,8 @@ class LATDatasetMaker:
         Returns
         -------
         datasets : `~gammapy.datasets.Datasets`
-            One per event type, named ``lat-psf3`` and alike.
+            One per event type, named ``lat-psf3`` and alike. Pixels that the event files don't
+            cover are masked by ``mask_fit``.
 
         Raises
         ------
@@ -249,21 +286,25 @@ class LATDatasetMaker:
             If the files lack what is needed, cuts are wider than those of the event files, the
             region lies outside of them, or the livetime is that of other good times.
         """
+        if ft1 is None and self._inputs:
+            ft1, ft2 = self._inputs["ft1"], self._inputs["ft2"] if ft2 is None else ft2
+            livetime = self._inputs["livetime"] if livetime is None else livetime
+        if ft1 is None:
+            raise ValueError("LATDatasetMaker.run needs event files (ft1).")
+        if ft2 is None and livetime is None:
+            raise ValueError("LATDatasetMaker.run needs spacecraft files (ft2) or a livetime cube.")
         if self.components:
             return self._run_components(ft1, ft2, livetime)
-        if ft2 is None and livetime is None:
-            raise ValueError("LATDatasetMaker needs spacecraft files (ft2) or a livetime cube.")
         response = self._read_response()
-        events, spacecraft, key = self._select(ft1, ft2, response)
-        livetime, livetime_key = self._livetime(events, spacecraft, livetime, key)
         axis_true = self.energy_axis_true
         if axis_true is None:
             axis_true = geometry.true_energy_axis(
                 self.geom.axes["energy"], margin=self.energy_margin, limits=response.energy_range
             )
+        reduction = Reduction(self, response, axis_true, ft1, ft2, livetime)
         datasets = Datasets()
         for kind in progress(self.event_types, "event types", self.show_progress):
-            datasets.append(self._dataset(events, livetime, response, kind, axis_true, livetime_key))
+            datasets.append(reduction.dataset(kind))
         return datasets
 
     def _run_components(self, ft1, ft2, livetime):
@@ -281,258 +322,6 @@ class LATDatasetMaker:
     def _read_response(self):
         if self.response is not None:
             return self.response
-        names = [name for kind in self.event_types for name in _names(kind)]
+        names = [name for kind in self.event_types for name in names_of(kind)]
+        names = names[0] if len(names) == 1 else names
         return LATResponse.read(self.irfs, event_type=names, caldb=self.caldb)
-
-    def _select(self, ft1, ft2, response):
-        """Events and their good times, the spacecraft, and what they depend on."""
-        cache = ProductCache(self.cache)
-        key = None
-        if cache.folder is not None:
-            settings = [
-                str(x)
-                for x in (
-                    self.event_class or response.event_class_mask, self.event_types,
-                    self.geom.axes["energy"].edges, self.zenith_max, self.time_min,
-                    self.time_max, self.filter, self.roi_zenith_max,
-                    self.geom.center_skydir.icrs.to_string("decimal", precision=8),
-                    geometry.corner_radius(self.geom),
-                )
-            ]  # fmt: skip
-            key = cache.key("events", settings, _fingerprints(ft1), _fingerprints(ft2))
-        spacecraft = _Later(ft2)
-        events = cache.get(
-            f"{self.name}-events", key, make=lambda: self._select_anew(ft1, spacecraft, response),
-            read=LATEventList.read, write=lambda product, path: product.write(path),
-        )  # fmt: skip
-        return events, spacecraft, key
-
-    def _select_anew(self, ft1, spacecraft, response):
-        events = ft1 if isinstance(ft1, LATEventList) else LATEventList.read(ft1)
-        known = events.selection
-        if self.zenith_max is None and known.zenith_max is None and self.roi_zenith_max is None:
-            raise ValueError(
-                "the event files say nothing about a cut on the zenith angle: give zenith_max, "
-                "such as 90 deg, or the limb of the Earth is taken for the sky."
-            )
-        energies = self.geom.axes["energy"].edges
-        cuts = {}
-        radius = geometry.corner_radius(self.geom)
-        if known.cone is None or geometry.covered(self.geom, known.cone).all():
-            cuts = {"position": self.geom.center_skydir.icrs, "radius": radius}
-        selector = LATEventSelector(
-            event_class=self.event_class or response.event_class_mask,
-            event_type=_mask(response, self.event_types),
-            energy_min=energies[0],
-            energy_max=energies[-1],
-            zenith_max=self.zenith_max,
-            time_min=self.time_min,
-            time_max=self.time_max,
-            **cuts,
-        )
-        events = selector.run(events)
-        if self.filter is None and self.roi_zenith_max is None:
-            return events
-        if spacecraft.given is None:
-            raise ValueError(
-                "good times need spacecraft files (ft2); give filter=None to keep those of the "
-                "event files."
-            )
-        goods = {}
-        if self.roi_zenith_max is not None:
-            goods = {
-                "roi_zenith_max": self.roi_zenith_max,
-                "position": self.geom.center_skydir.icrs, "radius": radius,
-            }  # fmt: skip
-        good = LATGoodTimeSelector(filter=self.filter or "", **goods)
-        return good.run(events, spacecraft.read())
-
-    def _livetime(self, events, spacecraft, given, key):
-        if given is not None:
-            cube = given if isinstance(given, LivetimeCube) else LivetimeCube.read(given)
-            _check_livetime(cube, events)
-            return cube, ["given", _fingerprints(given)]
-        maker = LATLivetimeMaker(
-            nside=self.livetime_nside,
-            zenith_max=None if self.roi_zenith_max is not None else _zenith(events),
-            position=self.geom.center_skydir.icrs,
-            radius=geometry.corner_radius(self.geom) + self.margin + 3 * u.deg,
-            n_jobs=self.n_jobs,
-            show_progress=self.show_progress,
-        )
-        cache = ProductCache(self.cache)
-        own = cache.key("livetime", key, self.livetime_nside, str(self.margin))
-        cube = cache.get(
-            f"{self.name}-livetime", own,
-            make=lambda: maker.run(ft1=events, ft2=spacecraft.read()),
-            read=LivetimeCube.read, write=lambda product, path: product.write(path),
-        )  # fmt: skip
-        return cube, own
-
-    # --- one dataset -------------------------------------------------------------------------
-
-    def _dataset(self, events, livetime, response, kind, axis_true, livetime_key):
-        response = response.select(_names(kind)) if not response.is_parametrised else response
-        counts = self._counts(events, _mask(response, [kind]))
-        cache = ProductCache(self.cache)
-        label = f"{self.name}-{_label(kind)}"
-        names = self.geom, axis_true.edges, self.margin, self.edisp, self._irfs_name, kind
-        key = cache.key("response", livetime_key, [_describe(x) for x in names])
-        dataset = cache.get(
-            f"{label}-response", key,
-            make=lambda: self._response_dataset(livetime, response, axis_true),
-            read=lambda path: MapDataset.read(path), write=_write_dataset,
-        )  # fmt: skip
-        return self._finish(dataset, counts, events, label, kind)
-
-    def _counts(self, events, mask):
-        """Counts map of the events of some types."""
-        counts = Map.from_geom(self.geom, dtype=float)
-        types = np.asarray(events.table["EVENT_TYPE"]).astype(np.int64)
-        chosen = (types & mask) != 0
-        coords = {
-            "skycoord": events.radec[chosen],
-            "energy": np.asarray(events.table["ENERGY"], dtype=float)[chosen] * u.MeV,
-        }
-        counts.fill_by_coord(coords)
-        return counts
-
-    def _response_dataset(self, livetime, response, axis_true):
-        """Dataset of exposure, PSF and energy dispersion."""
-        centre = self.geom.center_skydir.icrs
-        geom = geometry.exposure_geom(self.geom, axis_true, self.margin)
-        exposure = LATExposureMaker(response).run(livetime, geom)
-        psf = LATPSFMaker(response).run(livetime, centre, axis_true)
-        edisp = None
-        if self.edisp:
-            maker = LATEDispMaker(response)
-            edisp = maker.run(livetime, centre, self.geom.axes["energy"], axis_true)
-        return MapDataset(
-            counts=Map.from_geom(self.geom, dtype=float), exposure=exposure, psf=psf, edisp=edisp,
-        )  # fmt: skip
-
-    def _finish(self, response, counts, events, label, kind):
-        inside = geometry.covered(self.geom, events.selection.cone)
-        if not inside.any():
-            raise ValueError(
-                f"{label}: no pixel of the region lies in the cone of the event files, "
-                f"{events.selection.cone} deg (ra, dec, radius)."
-            )
-        if not inside.all():
-            log.warning(
-                "%s: %d of %d pixels reach beyond the cone of the event files and are masked.",
-                label, (~inside).sum(), inside.size,
-            )  # fmt: skip
-        mask = None
-        if not inside.all():
-            mask = Map.from_geom(self.geom, dtype=bool)
-            mask.data |= inside
-        outside = counts.data[:, ~inside].sum()
-        if outside:
-            log.info("%s: %d events lie in pixels that are masked.", label, outside)
-        return MapDataset(
-            name=label, counts=counts, exposure=response.exposure, psf=response.psf,
-            edisp=response.edisp, mask_fit=mask, gti=_gammapy_gti(events.gti),
-            meta_table=self._meta(events, kind),
-        )  # fmt: skip
-
-    def _meta(self, events, kind):
-        known = events.selection
-        zenith = np.nan if known.zenith_max is None else known.zenith_max
-        row = {
-            "TELESCOP": [TELESCOPE], "INSTRUME": ["LAT"], "IRFS": [self._irfs_name],
-            "EVENT_TYPE": [_label(kind)], "EVENT_CLASS": [str(known.event_class)],
-            "ZENITH_MAX": [float(zenith)], "LIVETIME_NSIDE": [self.livetime_nside],
-        }  # fmt: skip
-        return Table(row)
-
-
-class _Later:
-    """Spacecraft files that are read when they are needed, once."""
-
-    def __init__(self, given):
-        self.given = given
-        self._found = given if isinstance(given, LATSpacecraft) else None
-
-    def read(self):
-        if self._found is None:
-            self._found = LATSpacecraft.read(self.given)
-        return self._found
-
-
-def _names(kind):
-    """Names of event types of one dataset, for `LATResponse.read`."""
-    return list(kind) if isinstance(kind, list | tuple) else [kind]
-
-
-def _label(kind):
-    """Event types of a dataset in its name."""
-    return "-".join(str(name) for name in _names(kind)).lower()
-
-
-def _mask(response, kinds):
-    """Bit mask of event types."""
-    names = [name for kind in kinds for name in _names(kind)]
-    return response.select(names).event_type_mask if not response.is_parametrised else 3
-
-
-def _zenith(events):
-    value = events.selection.zenith_max
-    return None if value is None else value * u.deg
-
-
-def _fingerprints(files):
-    """What files hold, JSON-able."""
-    if files is None:
-        return None
-    if isinstance(files, LATEventList | LATSpacecraft | LivetimeCube):
-        raise ValueError("a cache needs the names of files, to see whether they are the same.")
-    names = files if isinstance(files, list | tuple) else [files]
-    out = []
-    for name in names:
-        text = str(name)
-        if text.startswith("@"):
-            from ._fits import read_list
-
-            out += [fingerprint(path) for path in read_list(text)]
-        else:
-            out.append(fingerprint(text))
-    return out
-
-
-def _check_livetime(cube, events):
-    """Refuse a livetime cube of other good times or another zenith cut."""
-    if cube.gti is not None:
-        have, need = (float(np.sum(g[:, 1] - g[:, 0])) for g in (cube.gti, events.gti))
-        if abs(have / need - 1) > GTI_RTOL:
-            raise ValueError(
-                f"the livetime cube is for {have:.6g} s of good time, the events have "
-                f"{need:.6g} s; compute it for the same good times, or leave it out."
-            )
-    zenith = events.selection.zenith_max
-    if cube.zenith_max is not None and zenith is not None:
-        found = u.Quantity(cube.zenith_max, "deg").value
-        if abs(found - zenith) > 1e-3:
-            raise ValueError(
-                f"the livetime cube is for zenith angles below {found:g} deg, the events for "
-                f"those below {zenith:g} deg; compute it for the same cut, or leave it out."
-            )
-
-
-def _gammapy_gti(gti):
-    reference = Time(*MJD_REFERENCE, format="mjd", scale="tt")
-    return GTI.create(gti[:, 0] * u.s, gti[:, 1] * u.s, reference)
-
-
-def _write_dataset(dataset, path):
-    dataset.write(path)
-
-
-def _describe(value):
-    if hasattr(value, "wcs"):
-        return [value.wcs.to_header_string(), value.data_shape]
-    return repr(value) if not isinstance(value, u.Quantity) else value.to_string(precision=17)
-
-
-__all__ += []
-_ = EDispKernelMap, PSFMap

@@ -12,7 +12,7 @@ from astropy.table import Table
 from astropy.time import Time
 
 from ._dss import LATDataSelection
-from ._events_io import COLUMNS, UNITS, event_header, read_events, write_events
+from ._events_io import UNITS, event_header, read_events, write_events
 from ._fits import expand_paths
 from ._gti import as_gti, merge_gti
 from ._met import met_to_time
@@ -248,9 +248,6 @@ class LATEventList:
             # floats of 32 bits would lose milliseconds of arc when they are turned
             table[name] = u.Quantity(self.column(name), self.table[name].unit or UNITS[name])
         return EventList(table)
-
-
-LATEventList.COLUMNS = COLUMNS
 
 
 def _seconds(time):

@@ -112,4 +112,11 @@ class LATExposureMaker:
         if np.any(of_weighted):
             require_weighted(weighted)
             exposure = exposure + weighted @ of_weighted.T
+        if np.any(exposure < 0):
+            worst = energy[np.unravel_index(np.argmin(exposure), exposure.shape)[1]]
+            raise ValueError(
+                f"negative exposure at {worst:.6g} MeV: the efficiency correction of "
+                f"{self.response.irfs} does not hold for such low livetime fractions; leave out "
+                "low energies or check the weighted livetime of the cube."
+            )
         return exposure

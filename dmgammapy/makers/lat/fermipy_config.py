@@ -220,7 +220,7 @@ def _translate(given, part, name, folder, where, notes):
         "outdir": str(paths.outdir),
         "products": _products(Path(paths.outdir), name),
         "model": sections.model(config, paths, where, notes),
-        "roi_optimizer": dict(config["roiopt"]),
+        "roi_optimizer": {**config["roiopt"], "skip": sections.as_list(config["roiopt"]["skip"])},
     }
 
 

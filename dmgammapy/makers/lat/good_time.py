@@ -7,7 +7,7 @@ import numpy as np
 
 from ._cuts import angular_separation
 from ._expressions import FilterExpression
-from ._gti import gti_mask, intersect_gti, merge_gti
+from ._gti import gti_mask, intersect_gti, join_rows, merge_gti
 from .event_selector import cone_of
 from .events import LATEventList
 from .spacecraft import LATSpacecraft
@@ -144,8 +144,7 @@ class LATGoodTimeSelector:
         gti = merge_gti(gti)
         if len(gti) == 0:
             raise ValueError("the events have no good time to start from.")
-        spacecraft.check_coverage(gti, gap_max=self.gap_max.to_value("s"))
-        missing = spacecraft.uncovered(gti)
+        missing = spacecraft.check_coverage(gti, gap_max=self.gap_max.to_value("s"))
         if len(missing):
             log.info(
                 "%.3f s in %d gaps of the spacecraft file are removed from the good times.",
@@ -161,8 +160,7 @@ class LATGoodTimeSelector:
             inside, text = self._roi_mask(spacecraft, selection)
             good &= inside
             cuts.append(text)
-        rows = np.stack([spacecraft.start[good], spacecraft.stop[good]], axis=1)
-        result = intersect_gti(rows, gti)
+        result = intersect_gti(join_rows(spacecraft.start[good], spacecraft.stop[good]), gti)
         if np.sum(result[:, 1] - result[:, 0]) <= 0:
             raise ValueError(
                 f"no good time is left by {' and '.join(cuts)}: {np.count_nonzero(good)} of "

@@ -39,7 +39,7 @@ class LATLivetimeMaker:
 
     For direction :math:`d` and bin :math:`b` of :math:`\cos\theta`
 
-    .. math:: T_{db} = \sum_i t_i f_i \, [\cos\theta_{di} \in b] \, [\cos z_{di} > \cos z_\mathrm{max}]
+    .. math:: T_{db} = \sum_i t_i f_i \, [\cos\theta_{di} \in b] \, [z_{di} < z_\mathrm{max}]
 
     over the rows :math:`i` of the spacecraft file, with livetime :math:`t_i`, the part
     :math:`f_i` of the row inside good times, and the angles of telescope axis and zenith at the
@@ -282,22 +282,25 @@ class LATLivetimeMaker:
         return zenith_max, meta
 
     def _edges(self, reference):
-        given = (self.costheta_step, self.costheta_min, self.binning)
-        if reference is not None and given == (None, None, None):
-            if reference.binning is None:
+        step, low, binning = COSTHETA_STEP, 0.0, "sqrt"
+        given = [self.costheta_step, self.costheta_min, self.binning]
+        if reference is not None and None in given:
+            edges, binning = reference.costheta_edges, reference.binning
+            if binning is None:
                 raise ValueError(
                     "the reference's bins of cos(theta) are equal neither in cos(theta) nor in "
-                    f"sqrt(1 - cos(theta)): {reference.costheta_edges}; give costheta_step, "
-                    "costheta_min and binning."
+                    f"sqrt(1 - cos(theta)): {edges}; give costheta_step, costheta_min and binning."
                 )
-            return reference.costheta_edges
-        step, low = self.costheta_step or COSTHETA_STEP, self.costheta_min or 0.0
+            low = float(edges[-1])
+            step = (1 - low) / (len(edges) - 1)
+        defaults = (step, low, binning)
+        step, low, binning = (b if a is None else a for a, b in zip(given, defaults, strict=True))
         number = (1 - low) / step
         if abs(number - round(number)) > STEP_TOLERANCE * number:
             raise ValueError(
                 f"costheta_step must divide 1 - costheta_min = {1 - low:g}, got {step:g}."
             )
-        return make_costheta_edges(round(number), low, self.binning or "sqrt")
+        return make_costheta_edges(round(number), low, binning)
 
     def _empty(self, reference, **kwargs):
         """Cube of zeros with the directions and bins that were asked for."""

@@ -7,16 +7,20 @@ import healpy as hp
 import numpy as np
 from astropy.coordinates import SkyCoord
 
-from ._gti import as_gti, intersect_gti, merge_gti
+from ._gti import as_gti, merge_gti
 from ._livetime_geometry import (
+    count_pixels,
     directions_of,
     find_binning,
     interpolation_weights,
+    nearest_rows,
+    pixel_rows,
     pixels_around,
     read_angle,
 )
 from ._livetime_io import read_cube, write_cube
 from ._livetime_plots import plot_costheta, plot_sky
+from ._livetime_sum import is_aligned, stack_cubes
 
 __all__ = ["LivetimeCube"]
 
@@ -26,8 +30,6 @@ INTERPOLATIONS = ("linear", "nearest")
 ORDERINGS = ("NESTED", "RING")
 FRAMES = ("icrs", "galactic")
 TOLERANCE = 0.1  # deg
-EDGE_ATOL = 1e-6
-OVERLAP = 1e-6  # s
 
 
 class LivetimeCube:
@@ -138,21 +140,7 @@ class LivetimeCube:
         if self.nside is None:
             self._directions = self._directions.reshape(-1).icrs
             return len(self._directions)
-        if not hp.isnsideok(self.nside, nest=self.ordering == "NESTED"):
-            raise ValueError(f"nside must be a power of two, got {self.nside}.")
-        n_pixel = hp.nside2npix(self.nside)
-        if self.pixels is None:
-            return n_pixel
-        pixels = self.pixels
-        if (
-            pixels.ndim != 1
-            or np.any(np.diff(pixels) <= 0)
-            or np.any((pixels < 0) | (pixels >= n_pixel))
-        ):
-            raise ValueError(
-                f"pixels must ascend and lie in 0 ... {n_pixel - 1} for nside {self.nside}."
-            )
-        return len(pixels)
+        return count_pixels(self.nside, self.ordering, self.pixels)
 
     @classmethod
     def create(
@@ -251,17 +239,7 @@ class LivetimeCube:
 
     def is_aligned(self, other):
         """Whether another cube has the same directions and bins."""
-        if (self.nside, self.ordering, self.frame) != (other.nside, other.ordering, other.frame):
-            return False
-        edges, others = self.costheta_edges, other.costheta_edges
-        if edges.shape != others.shape or not np.allclose(edges, others, rtol=0, atol=EDGE_ATOL):
-            return False
-        if len(self.data) != len(other.data):
-            return False
-        if self.nside is None:
-            return bool((self.directions.separation(other.directions).deg < 1e-6).all())
-        mine, theirs = self.pixels, other.pixels
-        return (mine is None) == (theirs is None) and (mine is None or (mine == theirs).all())
+        return is_aligned(self, other)
 
     # ---- livetime --------------------------------------------------------------------------------
 
@@ -295,49 +273,20 @@ class LivetimeCube:
             )
         position = position.reshape(-1)
         if self.nside is None:
-            rows = self._nearest(position, read_angle(tolerance, "tolerance"))[np.newaxis]
+            rows = nearest_rows(self.directions, position, read_angle(tolerance, "tolerance"))
             weights = np.ones(rows.shape)
         else:
             pixels, weights = interpolation_weights(
                 self.nside, self.ordering, self.frame, position, interpolation
             )
-            rows = self._rows(pixels, weights, position)
+            rows = pixel_rows(self.pixels, pixels, weights, position)
         return tuple(
             None if values is None else np.einsum("kp,kpc->pc", weights, values[rows])
             for values in (self.data, self.weighted)
         )
 
-    def _nearest(self, position, tolerance):
-        index, separation, _ = position.match_to_catalog_sky(self.directions)
-        far = np.flatnonzero(separation.deg > tolerance)
-        if len(far):
-            place = position[far[0]].icrs
-            raise ValueError(
-                f"no direction of the livetime cube within {tolerance:g} deg of RA, Dec = "
-                f"{place.ra.deg:.4f}, {place.dec.deg:.4f} deg, the nearest is "
-                f"{separation.deg[far[0]]:.3g} deg away ({len(far)} such positions); compute the "
-                "cube with these directions."
-            )
-        return np.atleast_1d(index)
-
-    def _rows(self, pixels, weights, position):
-        """Rows of pixels; of those without weight any row will do."""
-        if self.pixels is None:
-            return pixels
-        rows = np.minimum(np.searchsorted(self.pixels, pixels), len(self.pixels) - 1)
-        absent = (self.pixels[rows] != pixels) & (weights > 0)
-        if absent.any():
-            outside = np.flatnonzero(absent.any(axis=0))
-            place = position[outside[0]].icrs
-            raise ValueError(
-                f"the livetime cube has {len(self.pixels)} pixels of the sky, and lacks those "
-                f"around RA, Dec = {place.ra.deg:.4f}, {place.dec.deg:.4f} deg ({len(outside)} of "
-                f"{len(position)} positions); compute it with a larger radius."
-            )
-        return rows
-
     def scaled(self, factor=None, gti=None):
-        """Copy with all livetimes multiplied, for time bins of a constant observing pattern.
+        """Copy with all livetime multiplied, for time bins of a constant observing pattern.
 
         Parameters
         ----------
@@ -381,47 +330,7 @@ class LivetimeCube:
         ValueError
             If it is of others, or good times overlap.
         """
-        if not self.is_aligned(other):
-            raise ValueError(
-                f"livetime cubes add up on the same directions and bins only, got {self!r} and "
-                f"{other!r}."
-            )
-        zeniths = [(cube.meta.get("zenith_min", 0), cube.zenith_max) for cube in (self, other)]
-        if zeniths[0] != zeniths[1]:
-            raise ValueError(
-                "livetime cubes add up with the same zenith cut only, got zenith angles "
-                f"{' and '.join(f'from {low} to {high or 180} deg' for low, high in zeniths)}."
-            )
-        if (self.weighted is None) != (other.weighted is None):
-            raise ValueError("one of the livetime cubes has no weighted livetime.")
-        self._stack_gti(other)
-        self.data += other.data
-        if self.weighted is not None:
-            self.weighted += other.weighted
-        sums = [cube.meta.get("livetime") for cube in (self, other)]
-        scales = [cube.meta.get("scale", 1.0) for cube in (self, other)]
-        for key in ("livetime", "scale"):
-            self.meta.pop(key, None)
-        if None not in sums:
-            self.meta["livetime"] = sum(sums)
-        if scales[0] == scales[1] != 1:
-            self.meta["scale"] = scales[0]
-
-    def _stack_gti(self, other):
-        if self.gti is None or other.gti is None:
-            raise ValueError(
-                "livetime cubes without good time intervals can't be added: whether they overlap "
-                "is unknown."
-            )
-        common = intersect_gti(self.gti, other.gti)
-        common = common[common[:, 1] - common[:, 0] > OVERLAP]
-        if len(common):
-            raise ValueError(
-                f"good times of the livetime cubes overlap, first from {common[0, 0]:.3f} to "
-                f"{common[0, 1]:.3f} s ({np.sum(common[:, 1] - common[:, 0]):.6g} s in all): that "
-                "livetime would count twice."
-            )
-        self.gti = merge_gti(self.gti, other.gti)
+        stack_cubes(self, other)
 
     def __add__(self, other):
         if not isinstance(other, LivetimeCube):
@@ -466,7 +375,7 @@ class LivetimeCube:
         return cube
 
     def write(self, path, overwrite=False):
-        """Write in the format of gtltcube, livetimes in single precision.
+        """Write in the format of gtltcube, livetime in single precision.
 
         Cubes of the whole sky are those of the Science Tools. Others are for `read` only: a part
         of the sky has the column PIXEL (INDXSCHM = EXPLICIT), a list of directions has

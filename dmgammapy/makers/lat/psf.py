@@ -19,8 +19,8 @@ def default_rad_axis():
 
 
 def all_sky_geom():
-    """Two pixels for the sky, as Gammapy does for responses without position."""
-    return WcsGeom.create(npix=(2, 1), proj="CAR", binsz=180)
+    """The sky as one pixel: Gammapy then makes one PSF kernel for all sources."""
+    return WcsGeom.create(npix=(1, 1), proj="CAR", binsz=360)
 
 
 class LATPSFMaker:

@@ -9,7 +9,7 @@ from astropy.io import fits
 from dmgammapy.utils import atomic_path
 
 from ._fits import expand_paths, find_hdu, fits_format, open_fits, read_columns, strip_header
-from ._gti import complement_gti, intersect_gti, merge_gti
+from ._gti import complement_gti, intersect_gti, join_rows, merge_gti
 from ._met import utc_text
 
 __all__ = ["LATSpacecraft"]
@@ -187,7 +187,7 @@ class LATSpacecraft:
     @property
     def covered(self):
         """Times that rows cover, adjacent ones joined; array, shape (n, 2) [s]."""
-        return merge_gti(np.stack([self.start, self.stop], axis=1))
+        return join_rows(self.start, self.stop)
 
     def gaps(self):
         """Times between the first and the last row that no row covers.
@@ -237,6 +237,11 @@ class LATSpacecraft:
             Gaps between rows shorter than this may be [s]. Default is none; times before the
             first and after the last row must not be in any case.
 
+        Returns
+        -------
+        gaps : array, shape (m, 2)
+            Parts of good times in the gaps that may be.
+
         Raises
         ------
         ValueError
@@ -245,7 +250,7 @@ class LATSpacecraft:
         gti = merge_gti(gti)
         missing = self.uncovered(gti, tolerance)
         if len(missing) == 0:
-            return
+            return missing
         lost, total = np.sum(missing[:, 1] - missing[:, 0]), np.sum(gti[:, 1] - gti[:, 0])
         if total - lost <= tolerance:
             rows = (
@@ -256,15 +261,16 @@ class LATSpacecraft:
                 f"{_range_text(gti[0, 0], gti[-1, 1])}. Give the spacecraft file of the same time."
             )
         inside = (missing[:, 0] > self.start[0]) & (missing[:, 1] < self.stop[-1])
-        missing = missing[~inside | (missing[:, 1] - missing[:, 0] > gap_max)]
-        if len(missing):
-            longest = missing[np.argmax(missing[:, 1] - missing[:, 0])]
-            raise ValueError(
-                f"spacecraft data lack {np.sum(missing[:, 1] - missing[:, 0]):.3f} of {total:.3f} "
-                f"s of good time in {len(missing)} intervals, the longest "
-                f"{_range_text(*longest)} ({longest[1] - longest[0]:.3f} s). Give all spacecraft "
-                "files of the time of the events, or cut the events to it (time_min, time_max)."
-            )
+        bad = missing[~inside | (missing[:, 1] - missing[:, 0] > gap_max)]
+        if len(bad) == 0:
+            return missing
+        longest = bad[np.argmax(bad[:, 1] - bad[:, 0])]
+        raise ValueError(
+            f"spacecraft data lack {np.sum(bad[:, 1] - bad[:, 0]):.3f} of {total:.3f} "
+            f"s of good time in {len(bad)} intervals, the longest "
+            f"{_range_text(*longest)} ({longest[1] - longest[0]:.3f} s). Give all spacecraft "
+            "files of the time of the events, or cut the events to it (time_min, time_max)."
+        )
 
 
 def _range_text(start, stop):

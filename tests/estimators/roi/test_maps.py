@@ -17,7 +17,7 @@ def fit():
 
 def test_counts_maps_are_sums_of_all_datasets(fit):
     maps = fit.counts_maps(energy_min=2 * u.GeV)
-    first = 2
+    first = 1
     counts = sum(d.counts.data[first:].sum(axis=0) for d in fit.datasets)
     npred = sum(d.npred().data[first:].sum(axis=0) for d in fit.datasets)
     np.testing.assert_array_equal(maps["counts"].data, counts)
@@ -97,6 +97,9 @@ def test_ts_map_finds_a_missing_source():
     place = make_models()[0].position.to_pixel(maps.geom.wcs)
     assert np.hypot(column - place[0], row - place[1]) < 1.5
     assert np.nanmax(maps.sqrt_ts.data) > 10
+    ax = fit.plot_ts_map(maps)
+    np.testing.assert_array_equal(ax.images[0].get_array(), maps.sqrt_ts.data[0])
+    ax.figure.clf()
 
 
 def test_counts_spectrum_is_made_of_the_models(fit):

@@ -16,15 +16,14 @@ from .region_helpers import make_dataset, make_datasets, make_models
 
 @pytest.fixture(scope="module")
 def pair():
-    """The same counts fitted here and by Gammapy, one index and one tilt free."""
+    """The same counts fitted here and by Gammapy, one index free."""
     fits = []
     for engine in ("here", "gammapy"):
         datasets = make_datasets()
-        # with both diffuse norms free Minuit's covariance is 15 % off the numerical second
-        # derivatives
+        # with a diffuse tilt free, too, Minuit's errors are up to 15 % off the numerical second
+        # derivatives, to which ours are compared below
         datasets.models["isotropic"].parameters["norm"].frozen = True
         datasets.models["bright"].parameters["index"].frozen = False
-        datasets.models["galactic"].parameters["tilt"].frozen = False
         for name in ("bright", "middle", "faint"):
             datasets.models[name].parameters["amplitude"].min = 0
         if engine == "here":

@@ -87,10 +87,10 @@ class SyntheticCALDB:
         middles = 0.5 * (COSTHETA_EDGES[1:] + COSTHETA_EDGES[:-1])
         area = self.area * (1 + self.area_slope * (middles - 1)) / len(TYPES[self.partition])
         yield self._grid(f"EFFECTIVE AREA_{name}", {"EFFAREA": area[:, None]})
-        yield self._parameters(
-            f"EFFICIENCY_PARAMS_{name}", "EFFICIENCY_PARS",
-            [[0, self.p0, 0, 2.5, 0, 3.5], [0, self.p1, 0, 2.5, 0, 3.5]],
-        )  # fmt: skip
+        rows = np.array([[0, self.p0, 0, 2.5, 0, 3.5], [0, self.p1, 0, 2.5, 0, 3.5]])
+        if self.p0 == self.p1 == 0:
+            rows[:] = 0  # how files say that there is no correction
+        yield self._parameters(f"EFFICIENCY_PARAMS_{name}", "EFFICIENCY_PARS", rows)
 
     def _psf(self, name):
         columns = {

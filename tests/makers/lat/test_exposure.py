@@ -105,6 +105,15 @@ def test_errors(response, axis):
     assert "nearest" in repr(LATExposureMaker(response, interpolation="nearest"))
 
 
+def test_negative_efficiency_is_an_error(tmp_path, axis):
+    SyntheticCALDB(p0=2.0, p1=-1.0).write(tmp_path)
+    maker = LATExposureMaker(LATResponse.read(caldb=tmp_path))
+    geom = WcsGeom.create(npix=1, axes=[axis])
+    assert maker.run(UniformLivetime(fraction=0.9), geom).data.min() > 0
+    with pytest.raises(ValueError, match="negative exposure"):
+        maker.run(UniformLivetime(fraction=0.4), geom)
+
+
 def test_no_efficiency_correction_needs_no_weighted_livetime(tmp_path, axis):
     SyntheticCALDB(p0=0, p1=0).write(tmp_path)  # all zeros: no correction, as in old files
     response = LATResponse.read(caldb=tmp_path)

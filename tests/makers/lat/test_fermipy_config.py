@@ -191,6 +191,11 @@ def test_good_times():
     assert "quote it" in reasons(translation)["selection.roicut"]
 
 
+def test_phases():
+    assert settings(selection={"phasemin": 0.3, "phasemax": 0.4})["phase"] == (0.3, 0.4)
+    assert settings(selection={"phasemax": 0.4})["phase"] == (0, 0.4)
+
+
 def test_numbers_that_yaml_takes_for_text(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("selection: {logemin: 2.5, emax: 1e5, ra: 0, dec: 0, tmin: 239557417}")

@@ -12,6 +12,7 @@ from dmgammapy.makers.lat._gti import (
     gti_fraction,
     gti_mask,
     intersect_gti,
+    join_rows,
     merge_gti,
 )
 
@@ -42,6 +43,14 @@ def test_results_ascend_and_stand_apart(first, second):
     for gti in (merge_gti(first, second), intersect_gti(first, second)):
         assert np.all(gti[:, 1] > gti[:, 0])
         assert np.all(gti[1:, 0] > gti[:-1, 1])
+
+
+@given(st.lists(st.booleans(), min_size=LENGTH, max_size=LENGTH))
+def test_rows_that_touch_are_joined(good):
+    rows = np.flatnonzero(good)
+    joined = join_rows(rows.astype(float), rows + 1.0)
+    assert joined.tolist() == merge_gti(np.stack([rows, rows + 1], axis=1)).tolist()
+    assert np.array_equal(seconds(joined), good)
 
 
 @given(intervals)

@@ -52,17 +52,19 @@ def inertial(n_row=100, **columns):
 def loop(spacecraft, gti, directions, n_costheta, zenith_max=180, low=0.0, power=0.5):
     """The definition, row by row and direction by direction."""
     out = np.zeros((2, len(directions), n_costheta))
-    axis = SkyCoord(spacecraft["RA_SCZ"], spacecraft["DEC_SCZ"], unit="deg")
-    zenith = SkyCoord(spacecraft["RA_ZENITH"], spacecraft["DEC_ZENITH"], unit="deg")
+    axis, zenith = (
+        SkyCoord(spacecraft[f"RA_{name}"], spacecraft[f"DEC_{name}"], unit="deg")
+        for name in ("SCZ", "ZENITH")
+    )
+    theta = directions[:, np.newaxis].separation(axis).rad
+    is_cut = directions[:, np.newaxis].separation(zenith).deg >= zenith_max
+    c = np.cos(theta)
     for i in range(len(spacecraft)):
         a, b = spacecraft.start[i], spacecraft.stop[i]
         good = sum(max(0, min(b, stop) - max(a, start)) for start, stop in gti)
         live = spacecraft.livetime[i] / (b - a)
-        theta = directions.separation(axis[i])
-        cut = directions.separation(zenith[i]).deg < zenith_max
-        c = np.cos(theta.rad)
-        for d in np.flatnonzero((c > low) & cut):
-            k = int(n_costheta * ((1 - c[d]) / (1 - low)) ** power)
+        for d in np.flatnonzero((c[:, i] > low) & ~is_cut[:, i]):
+            k = int(n_costheta * ((1 - c[d, i]) / (1 - low)) ** power)
             out[0, d, k] += good * live
             out[1, d, k] += good * live**2
     return out
@@ -245,6 +247,15 @@ def test_time_range_is_that_of_the_reference():
     assert_allclose(cube.gti, [[300, 450], [500, 1200]])
     maker = LATLivetimeMaker(directions=place, time_min=100, time_max=200)
     assert_allclose(maker.run(ft2=inertial(), gti=[[0, 150], [160, 900]]).data.sum(), 90 * 0.8)
+
+
+def test_what_is_not_given_is_that_of_the_reference():
+    like = LivetimeCube.create([1, 0.8, 0.6], nside=2, ordering="RING", gti=[[0, 300]])
+    cube = LATLivetimeMaker(nside=4).run(ft2=inertial(), reference=like)
+    assert (cube.nside, cube.ordering) == (4, "RING")
+    assert_allclose(cube.costheta_edges, [1, 0.8, 0.6])
+    cube = LATLivetimeMaker(costheta_min=0.0).run(ft2=inertial(), reference=like)
+    assert_allclose(cube.costheta_edges, [1, 0.8, 0.6, 0.4, 0.2, 0], atol=1e-12)
 
 
 def test_defaults_are_those_of_gtltcube():

@@ -280,7 +280,7 @@ def drop_rows(hdus):
         (set_key("NSIDE", 4), "48 rows, expected 192"),
         (set_key("NSIDE", "two"), "NSIDE must be a number, found 'two'"),
         (set_key("PHIBINS", 3), r"hold 8 values per direction .*PHIBINS = 3.*found \(2,\)"),
-        (set_nan, r"\[EXPOSURE\], row 6: livetimes must be finite"),
+        (set_nan, r"\[EXPOSURE\], row 6: livetime must be finite"),
         (swap_bounds, "contiguous and descend"),
         (drop_bounds, "no extension CTHETABOUNDS"),
         (drop_rows, "40 rows, expected 48"),

@@ -73,7 +73,7 @@ def test_real_effective_area_at_nodes(test_data):
         costheta = 0.5 * (data["CTHETA_LO"].astype(float) + data["CTHETA_HI"])
         table = data["EFFAREA"].astype(float)
     area = response.effective_area(energy * u.MeV, costheta[:, None], "BACK").to_value("m2")
-    np.testing.assert_allclose(area, table, rtol=1e-6)
+    np.testing.assert_allclose(area, table, rtol=1e-5, atol=1e-9)
 
 
 def test_tree_flat_folder_and_environment(caldb, tmp_path, monkeypatch):

@@ -1,0 +1,401 @@
+"""The steps from event files to datasets, for `LATDatasetMaker`."""
+
+import logging
+from functools import cached_property
+
+import astropy.units as u
+import numpy as np
+from astropy.table import Table
+from astropy.time import Time
+from gammapy.data import GTI
+from gammapy.datasets import MapDataset
+from gammapy.maps import Map
+
+from . import _geometry as geometry
+from ._cache import ProductCache, fingerprint
+from ._caldb import find_irf_files, resolve_event_types
+from ._cuts import parse_event_class
+from ._fits import expand_paths
+from .edisp import LATEDispMaker
+from .event_selector import LATEventSelector
+from .events import LATEventList
+from .exposure import LATExposureMaker
+from .good_time import LATGoodTimeSelector
+from .livetime import LATLivetimeMaker
+from .livetime_cube import LivetimeCube
+from .psf import LATPSFMaker
+from .spacecraft import LATSpacecraft
+
+__all__ = ["Reduction", "label_of", "names_of"]
+
+log = logging.getLogger(__name__)
+
+MJD_REFERENCE = 51910, 7.428703703703703e-4  # of mission elapsed time, days, TT
+TELESCOPE = "Fermi-LAT"
+GTI_RTOL = 1e-4
+ZENITH_TOLERANCE = 1e-3  # deg
+BEYOND = 3 * u.deg  # of the exposure, to interpolate the livetime
+
+
+class Reduction:
+    """Event files with one set of cuts, and what is computed of them once.
+
+    Parameters
+    ----------
+    maker : `LATDatasetMaker`
+    response : `LATResponse`
+    axis_true : `~gammapy.maps.MapAxis`
+        True energies.
+    ft1, ft2, livetime
+        As of `LATDatasetMaker.run`.
+    """
+
+    def __init__(self, maker, response, axis_true, ft1, ft2, livetime):
+        self.maker, self.response, self.axis_true = maker, response, axis_true
+        self.ft1, self.ft2, self.given_livetime = ft1, ft2, livetime
+        self.cache = ProductCache(maker.cache)
+        self.centre = maker.geom.center_skydir.icrs
+        self.radius = geometry.corner_radius(maker.geom)
+
+    # ---- events ------------------------------------------------------------------------------
+
+    @cached_property
+    def spacecraft(self):
+        """Spacecraft files, read when they are needed."""
+        return self.ft2 if isinstance(self.ft2, LATSpacecraft) else LATSpacecraft.read(self.ft2)
+
+    @cached_property
+    def _key(self):
+        """What the selected events depend on."""
+        if self.cache.folder is None:
+            return None
+        maker = self.maker
+        settings = (
+            maker.event_class, self.response.event_class_mask, self.mask(maker.event_types),
+            maker.zenith_max, maker.time_min, maker.time_max, maker.filter, maker.roi_zenith_max,
+            maker.phase,
+        )  # fmt: skip
+        described = [str(value) for value in settings] + geometry.describe(maker.geom)
+        return self.cache.key("events", described, fingerprints(self.ft1), fingerprints(self.ft2))
+
+    @cached_property
+    def events(self):
+        """Selected events, `LATEventList`."""
+        return self.cache.get(
+            f"{self.maker.name}-events", self._key, make=self._select, read=LATEventList.read,
+            write=lambda product, path: product.write(path),
+        )  # fmt: skip
+
+    def _select(self):
+        maker = self.maker
+        events = self.ft1 if isinstance(self.ft1, LATEventList) else LATEventList.read(self.ft1)
+        known = events.selection
+        if maker.zenith_max is None and known.zenith_max is None and maker.roi_zenith_max is None:
+            raise ValueError(
+                "the event files say nothing about a cut on the zenith angle: give zenith_max, "
+                "such as 90 deg, or the limb of the Earth is taken for the sky."
+            )
+        self._check_response(known)
+        energies = maker.geom.axes["energy"].edges
+        cone = {}
+        if known.cone is None or geometry.covered(maker.geom, known.cone).all():
+            cone = {"position": self.centre, "radius": self._cone_radius(known.cone)}
+        selector = LATEventSelector(
+            event_class=self._event_class,
+            event_type=self.mask(maker.event_types),
+            energy_min=energies[0],
+            energy_max=energies[-1],
+            zenith_max=maker.zenith_max,
+            time_min=maker.time_min,
+            time_max=maker.time_max,
+            phase=maker.phase,
+            **cone,
+        )
+        return self._in_good_times(selector.run(events))
+
+    @property
+    def _event_class(self):
+        given = self.maker.event_class
+        return self.response.event_class_mask if given is None else parse_event_class(given)
+
+    def _check_response(self, known):
+        """Refuse a response that is not that of the events."""
+        response = self.response
+        if response.is_parametrised:
+            return
+        if self._event_class != response.event_class_mask:
+            raise ValueError(
+                f"the response {response.irfs} is of the event class {response.event_class_mask}, "
+                f"the events wanted of {self._event_class}; take the response of that class."
+            )
+        version = response.irfs.partition("_")[0]
+        if known.pass_version not in (None, version):
+            raise ValueError(
+                f"the events are {known.pass_version} data, the response is {response.irfs}; take "
+                "the response of these data."
+            )
+
+    def _cone_radius(self, cone):
+        """Radius that the whole region is in, not beyond the cone that there is."""
+        if cone is None:
+            return self.radius
+        ra, dec, radius = cone
+        distance = geometry.read_position((ra, dec)).separation(self.centre)
+        return min(self.radius, radius * u.deg - distance)
+
+    def _in_good_times(self, events):
+        maker = self.maker
+        if maker.filter is None and maker.roi_zenith_max is None:
+            return events
+        if self.ft2 is None:
+            raise ValueError(
+                "good times need spacecraft files (ft2); give filter=None to keep those of the "
+                "event files."
+            )
+        region = {}
+        if maker.roi_zenith_max is not None:
+            region = {
+                "roi_zenith_max": maker.roi_zenith_max,
+                "position": self.centre,
+                "radius": self.radius,
+            }
+        selector = LATGoodTimeSelector(filter=maker.filter or "START>=0", **region)
+        return selector.run(events, self.spacecraft)
+
+    def mask(self, kinds):
+        """Bit mask of event types."""
+        if self.response.is_parametrised:
+            return self.response.event_type_mask
+        names = [name for kind in kinds for name in names_of(kind)]
+        names = names[0] if len(names) == 1 else names
+        return self.response.select(names).event_type_mask
+
+    # ---- livetime ----------------------------------------------------------------------------
+
+    @cached_property
+    def livetime(self):
+        """Livetime of the directions of the region, `LivetimeCube`."""
+        given = self.given_livetime
+        if given is not None:
+            cube = given if isinstance(given, LivetimeCube) else LivetimeCube.read(given)
+            check_livetime(cube, self.events)
+            return self._phased(cube)
+        maker = self.maker
+        zenith = self.events.selection.zenith_max
+        livetime = LATLivetimeMaker(
+            nside=maker.livetime_nside,
+            zenith_max=None if zenith is None else zenith * u.deg,
+            position=self.centre,
+            radius=min(self.radius + np.sqrt(2) * maker.margin + BEYOND, 180 * u.deg),
+            n_jobs=maker.n_jobs,
+            show_progress=maker.show_progress,
+        )
+        return self._phased(
+            self.cache.get(
+                f"{maker.name}-livetime",
+                self._livetime_key,
+                make=lambda: livetime.run(ft1=self.events, ft2=self.spacecraft),
+                read=LivetimeCube.read,
+                write=lambda product, path: product.write(path),
+            )  # fmt: skip
+        )
+
+    def _phased(self, cube):
+        """Livetime in the phases that are kept."""
+        if self.maker.phase is None:
+            return cube
+        return cube.scaled(self.events.selection.phase_fraction)
+
+    @property
+    def _livetime_key(self):
+        if self.cache.folder is None:
+            return None
+        maker = self.maker
+        return self.cache.key(
+            "livetime", self._key, maker.livetime_nside, str(maker.margin),
+            fingerprints(self.given_livetime),
+        )  # fmt: skip
+
+    # ---- datasets ----------------------------------------------------------------------------
+
+    def dataset(self, kind):
+        """Dataset of one event type, or of several together."""
+        maker = self.maker
+        label = f"{maker.name}-{label_of(kind)}"
+        response = self.response
+        if not response.is_parametrised:
+            names = names_of(kind)
+            response = response.select(names[0] if len(names) == 1 else names)
+        counts = self._counts(self.mask([kind]))
+        reduced = self.cache.get(
+            f"{label}-response", self._response_key(kind),
+            make=lambda: self._response(response), read=_read_dataset,
+            write=lambda product, path: product.write(path),
+        )  # fmt: skip
+        return MapDataset(
+            name=label, counts=counts, exposure=reduced.exposure, psf=reduced.psf,
+            edisp=reduced.edisp, mask_fit=self._mask(label, counts),
+            gti=gammapy_gti(self.events.gti), meta_table=self._meta(kind),
+        )  # fmt: skip
+
+    def _response_key(self, kind):
+        if self.cache.folder is None:
+            return None
+        maker = self.maker
+        parts = maker.margin, maker.edisp, maker.phase, response_name(maker), kind
+        return self.cache.key(
+            "response", self._livetime_key, geometry.describe(maker.geom),
+            self.axis_true.edges.to_value("MeV").tolist(), [str(part) for part in parts],
+            self._response_fingerprints(),
+        )  # fmt: skip
+
+    def _response_fingerprints(self):
+        maker = self.maker
+        if maker.response is not None:
+            if not maker.response.is_parametrised:
+                raise ValueError(
+                    "a cache needs irfs and caldb, the files of which tell whether they are the "
+                    "same, in the place of a response that was read before."
+                )
+            return []
+        names = names_of(maker.event_types[0])
+        partition, _ = resolve_event_types(names[0] if len(names) == 1 else names)
+        return [
+            fingerprint(path)
+            for path in find_irf_files(maker.irfs, partition, maker.caldb).values()
+        ]
+
+    def _counts(self, mask):
+        counts = Map.from_geom(self.maker.geom, dtype=float)
+        types = np.asarray(self.events.table["EVENT_TYPE"]).astype(np.int64)
+        chosen = (types & mask) != 0
+        coords = {"skycoord": self.events.radec[chosen], "energy": self.events.energy[chosen]}
+        counts.fill_by_coord(coords)
+        return counts
+
+    def _response(self, response):
+        """Dataset of exposure, PSF and energy dispersion."""
+        maker, livetime, axis_true = self.maker, self.livetime, self.axis_true
+        geom = geometry.exposure_geom(maker.geom, axis_true, maker.margin)
+        exposure = LATExposureMaker(response).run(livetime, geom)
+        psf = LATPSFMaker(response).run(livetime, self.centre, axis_true)
+        edisp = None
+        if maker.edisp:
+            edisp = LATEDispMaker(response).run(
+                livetime, self.centre, maker.geom.axes["energy"], axis_true
+            )
+        counts = Map.from_geom(maker.geom, dtype=float)
+        return MapDataset(counts=counts, exposure=exposure, psf=psf, edisp=edisp)
+
+    def _mask(self, label, counts):
+        """Pixels that the event files cover; None if these are all."""
+        cone = self._known_cone
+        inside = geometry.covered(self.maker.geom, cone)
+        if inside.all():
+            return None
+        if not inside.any():
+            raise ValueError(
+                f"{label}: no pixel of the region lies in the cone of the event files, {cone} deg "
+                "(ra, dec, radius)."
+            )
+        log.warning(
+            "%s: %d of %d pixels reach beyond the cone of the event files and are masked, with "
+            "%d events.", label, (~inside).sum(), inside.size, counts.data[:, ~inside].sum(),
+        )  # fmt: skip
+        # not mask_safe: where exposures are wider than counts, Gammapy can't print such datasets
+        mask = Map.from_geom(self.maker.geom, dtype=bool)
+        mask.data |= inside
+        return mask
+
+    @property
+    def _known_cone(self):
+        """Cone of the selected events, unless it is the one that holds the whole region."""
+        cone = self.events.selection.cone
+        if cone is not None and cone[2] >= self.radius.to_value("deg") * (1 - 1e-9):
+            separation = geometry.read_position(cone[:2]).separation(self.centre)
+            if separation.to_value("deg") < 1e-6:
+                return None
+        return cone
+
+    def _meta(self, kind):
+        known = self.events.selection
+        zenith = np.nan if known.zenith_max is None else float(known.zenith_max)
+        gti = self.events.gti
+        row = {
+            "TELESCOP": TELESCOPE, "INSTRUME": "LAT", "IRFS": response_name(self.maker),
+            "EVENT_TYPE": label_of(kind).upper(), "EVENT_CLASS": int(known.event_class or 0),
+            "ZENITH_MAX": zenith, "GOOD_TIME": float(np.sum(gti[:, 1] - gti[:, 0])),
+            "TSTART": float(gti[0, 0]), "TSTOP": float(gti[-1, 1]),
+        }  # fmt: skip
+        return Table({name: [value] for name, value in row.items()})
+
+
+# ---- what is the same for all -----------------------------------------------------------------
+
+
+def names_of(kind):
+    """Event types of one dataset, for `LATResponse.read`, list."""
+    return list(kind) if isinstance(kind, list | tuple) else [kind]
+
+
+def label_of(kind):
+    """Event types of a dataset in its name: ``psf2-psf3``."""
+    return "-".join(str(name) for name in names_of(kind)).lower()
+
+
+def response_name(maker):
+    """Name of the response functions of a maker."""
+    return maker.irfs if maker.response is None else maker.response.irfs
+
+
+def fingerprints(files):
+    """Hashes of what files hold, list; None without files."""
+    if files is None:
+        return None
+    if isinstance(files, LATEventList | LATSpacecraft | LivetimeCube):
+        raise ValueError("a cache needs the names of files, to see whether they are the same.")
+    return [fingerprint(path) for path in expand_paths(files)]
+
+
+def check_livetime(cube, events):
+    """Refuse a livetime cube of other good times or another zenith cut.
+
+    Raises
+    ------
+    ValueError
+        If it is.
+    """
+    if cube.gti is not None:
+        have, need = (float(np.sum(g[:, 1] - g[:, 0])) for g in (cube.gti, events.gti))
+        shift = max(
+            abs(cube.gti[0, 0] - events.gti[0, 0]), abs(cube.gti[-1, 1] - events.gti[-1, 1])
+        )
+        if abs(have / need - 1) > GTI_RTOL or shift > GTI_RTOL * need:
+            raise ValueError(
+                f"the livetime cube is for {have:.6g} s of good time from {cube.gti[0, 0]:.0f} to "
+                f"{cube.gti[-1, 1]:.0f}, the events have {need:.6g} s from {events.gti[0, 0]:.0f} "
+                f"to {events.gti[-1, 1]:.0f}; compute it for the same good times, or leave it out."
+            )
+    zenith = events.selection.zenith_max
+    if cube.zenith_max is None or zenith is None:
+        log.warning(
+            "nothing is known of the zenith cut of %s: it is taken to be that of the other.",
+            "the livetime cube" if cube.zenith_max is None else "the events",
+        )
+        return
+    found = u.Quantity(cube.zenith_max, "deg").value
+    if abs(found - zenith) > ZENITH_TOLERANCE:
+        raise ValueError(
+            f"the livetime cube is for zenith angles below {found:g} deg, the events for those "
+            f"below {zenith:g} deg; compute it for the same cut, or leave it out."
+        )
+
+
+def gammapy_gti(gti):
+    """Good times as Gammapy's."""
+    reference = Time(*MJD_REFERENCE, format="mjd", scale="tt")
+    return GTI.create(gti[:, 0] * u.s, gti[:, 1] * u.s, reference)
+
+
+def _read_dataset(path):
+    return MapDataset.read(path)
