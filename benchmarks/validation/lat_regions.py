@@ -38,7 +38,7 @@ RADIUS = 7.5 * u.deg  # of the events, beyond the corners
 TEMPLATE_MARGIN = 12.0  # deg, photons come from there
 SEED = 707
 N_SOURCES = 10
-FLUX = (2e-10, 2e-8)  # cm-2 s-1 above 1 GeV
+FLUX = (4e-10, 2e-8)  # cm-2 s-1 above 1 GeV, all of them significant
 CADENCE = 120 * u.s  # four times shorter than FT2 files
 
 
@@ -50,10 +50,10 @@ def place(random):
 
 
 def sources(random, center):
-    """Power laws in and around the region, no two closer than 1 deg."""
+    """Power laws in the region, no two closer than 1 deg."""
     models, places = [], []
     while len(models) < N_SOURCES:
-        lon, lat = random.uniform(-5.5, 5.5, 2) * u.deg
+        lon, lat = random.uniform(-4.8, 4.8, 2) * u.deg
         position = center.spherical_offsets_by(lon, lat)
         if any(position.separation(other) < 1 * u.deg for other in places):
             continue
@@ -200,10 +200,12 @@ def main():
     for number in range(arguments.n):
         region = simulate_region(number, simulator, data)
         regions.append(region)
+        pulls = ", ".join(f"{pull:+.2f}" for pull in region["pulls"].values())
         seconds = ", ".join(f"{s:.1f}" for s in region["seconds"])
         print(
             f"region {number}: {region['counts']:.0f} counts, all counts {region['total']:+.2f} "
-            f"sigma; simulate, reduce, fit in {seconds} s",
+            f"sigma; simulate, reduce, fit in {seconds} s; "
+            f"residuals {region['significance'].std():.3f}; pulls {pulls}",
             flush=True,
         )
     print(markdown(summary(regions)))

@@ -6,6 +6,7 @@ from dmgammapy.estimators.io.published import confidence_level, read_published_l
 from dmgammapy.spectra import channel_label
 
 from . import _figure_common as common
+from ._figure_region import region_figure_facts
 from ._limit_methods import limit_method
 
 __all__ = ["figure_facts"]
@@ -36,6 +37,7 @@ def figure_facts(call, arguments):
         - ``published``: label and confidence level (or None) of each curve
         - ``cl``: confidence level of the limits
         - ``injected``: channel of the signal of a simulation
+        - ``residuals``: of a region, what `region_figure_facts` says
 
     Examples
     --------
@@ -43,6 +45,8 @@ def figure_facts(call, arguments):
     >>> figure_facts("sed_castro", {"cl": 0.9})
     {'cl': 0.9}
     """
+    if "fit" in arguments:
+        return region_figure_facts(call, arguments["fit"])
     channel = arguments.get("channel")
     facts = {}
     castros = arguments.get("castros") or {}

@@ -11,6 +11,8 @@ from astropy.table import QTable
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.estimators import CastroMaps
 from dmgammapy.estimators.io import read_published_limits
+from dmgammapy.estimators.roi import ROIFit
+from dmgammapy.targets import Target
 
 from . import figures
 from ._data import make_estimator, read_member, scan_spectra
@@ -54,7 +56,14 @@ def _figure(params, files, parents):
 
 def _read(path):
     stat = path.stat()
-    return _read_version(path, stat.st_size, stat.st_mtime_ns)
+    read = _read_region if path.suffix == ".zip" else _read_version
+    return read(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read_region(path, size, time):
+    """Read a fitted region; it is large, and its figures are drawn one after the other."""
+    return ROIFit.read(path)
 
 
 @lru_cache(maxsize=256)
@@ -66,8 +75,10 @@ def _read_version(path, size, time):
 def _arguments(params, files, parents):
     """Keyword arguments of the function that draws."""
     arguments = {
-        k: params[k] for k in ("channel", "roster", "number", "main_method") if k in params
+        k: params[k] for k in ("channel", "roster", "number", "main_method", "title") if k in params
     }
+    if "marked" in params:
+        arguments["position"] = Target.from_dict(params["marked"]).position
     for name, (task, relative) in params["inputs"].items():
         if task not in parents:
             continue

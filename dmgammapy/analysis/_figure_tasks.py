@@ -6,6 +6,7 @@ import numpy as np
 
 from dmgammapy.spectra import BinnedSpectra, channel_label
 
+from ._figure_tasks_region import REGION_KINDS, RegionFigures
 from ._figure_tasks_simulations import SimulationFigures, file_name
 from ._files import letters
 from ._tasks import Task
@@ -29,10 +30,13 @@ def figure_tasks(plan):
     tasks : list of `~dmgammapy.analysis._tasks.Task`
     """
     makers = Figures(plan)
-    tasks = []
+    tasks, regions = [], []
     for kind, detail in plan.config.plots.wanted().items():
-        tasks += getattr(makers, kind)(kind, detail)
-    return [*makers.stacks.values(), *tasks]
+        found = regions if kind in REGION_KINDS else tasks
+        found += getattr(makers, kind)(kind, detail)
+    # those of one region after each other: a worker renders it once
+    regions.sort(key=lambda task: task.parents)
+    return [*makers.stacks.values(), *regions, *tasks]
 
 
 def _source(table):
@@ -40,7 +44,7 @@ def _source(table):
     return str(table.meta.get("target") or table.meta.get("source") or "")
 
 
-class Figures(SimulationFigures):
+class Figures(RegionFigures, SimulationFigures):
     """Makes the tasks of each kind of figure; methods are named like the kinds."""
 
     def __init__(self, plan):
@@ -57,11 +61,11 @@ class Figures(SimulationFigures):
     def _methods(self):
         return self.config.jfactor.methods
 
-    def _task(self, kind, name, call, about, inputs=None, optional=None, **params):
+    def _task(self, kind, name, call, about, inputs=None, optional=None, parents=(), **params):
         """Task of a figure.
 
         ``inputs`` and ``optional`` are ``{argument: (task id, relative path)}``; of the latter
-        those in the plan are taken.
+        those in the plan are taken. It needs other ``parents``, too.
         """
         optional = {k: v for k, v in (optional or {}).items() if v[0] in self.plan.tasks}
         given = (inputs or {}) | optional
@@ -80,10 +84,10 @@ class Figures(SimulationFigures):
             }
             | params,
             files=files,
-            parents=tuple(dict.fromkeys(task for task, _ in given.values())),
+            parents=tuple(dict.fromkeys([*(task for task, _ in given.values()), *parents])),
             outputs=(output,),
             tolerant=True,
-            needs=tuple(task for task, _ in (inputs or {}).values()),
+            needs=tuple(dict.fromkeys([*(task for task, _ in (inputs or {}).values()), *parents])),
         )
 
     def _rosters(self, detail):
@@ -157,6 +161,7 @@ class Figures(SimulationFigures):
                 if described["kind"] == "castro":
                     continue
                 files = self.plan.files((member, instrument))
+                links, parents = self.plan.links((member, instrument))
                 tasks.append(
                     self._task(
                         kind,
@@ -164,9 +169,11 @@ class Figures(SimulationFigures):
                         "sed_castro",
                         {"target": member.label, "instrument": instrument or None},
                         {"castro": (described["task"], f"{described['task']}.fits")},
+                        parents=parents,
                         member=described,
                         common=self.plan.common,
                         files=files,
+                        **links,
                     )  # fmt: skip
                 )
         return tasks

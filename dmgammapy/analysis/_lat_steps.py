@@ -18,6 +18,7 @@ from dmgammapy.makers.lat import LATDatasetMaker, LATResponse
 from dmgammapy.targets import Target
 
 from ._archives import read_datasets, write_datasets
+from ._region_facts import region_facts
 from ._sections_lat import PARAMETRISED
 from ._step_tools import write_table
 
@@ -98,7 +99,7 @@ def region(params, files, parents, folder):
     if not fit.converged:
         notes.append(f"{target.name}: the fit of the region did not converge.")
     write_table(_sources(fit, table), folder / params["table"])
-    return {"notes": notes, "stat": float(fit.stat), "sources": len(fit.sources)}
+    return {"notes": notes, "facts": region_facts(fit)}
 
 
 def _read_counts(path):

@@ -3,13 +3,16 @@
 from astropy.table import QTable
 
 from dmgammapy.estimators import CastroMaps
+from dmgammapy.estimators.roi import ROIFit
 from dmgammapy.spectra import channel_label
 
+from ._plan_photons import region_file
 from ._yaml import did_you_mean
 
 __all__ = ["Results"]
 
 KINDS = {
+    "region": "models fitted to the region around a target",
     "castro": "likelihood of a target and instrument, J not treated",
     "target": "likelihood of a target, J treated",
     "stack": "likelihood of a roster",
@@ -24,6 +27,7 @@ KINDS = {
     "limits": "table of limits",
     "significance": "table of significance",
 }
+OF_TARGETS = ("region", "castro", "target")
 # files of a roster and J treatment
 PLACES = {
     "stack": "stacks/{}.fits",
@@ -45,6 +49,7 @@ class Results:
 
     After the kind come the names it takes; roster and J treatment may be left out for the first
     ones, and a channel may follow, which is then picked. Kinds are ``castro`` (target, instrument),
+    ``region`` (the same, a `~dmgammapy.estimators.roi.ROIFit`),
     ``target`` (target, J treatment), ``stack``, ``observed``, ``contributions``, ``bands``,
     ``asimov``, ``blank``, ``blank_bands``, ``limits``, ``significance`` (roster, J treatment),
     ``simulation`` and ``simulation_bands`` (simulation, roster, J treatment). Every file is checked
@@ -77,9 +82,11 @@ class Results:
         members, config = self._plan.members, self._plan.config
         channels = ("channel", config.channel_labels)
         methods = ("J treatment", config.jfactor.methods)
-        if kind in ("castro", "target"):
+        if kind in OF_TARGETS:
             instruments = list(dict.fromkeys(n for m in members.all.values() for n in m.files))
-            last = ("instrument", instruments) if kind == "castro" else methods
+            last = methods if kind == "target" else ("instrument", instruments)
+            # the last slot is never filled unless asked for; a region has no channels
+            channels = ("channel", []) if kind == "region" else channels
             return [("target", list(members.all)), last, channels]
         slots = [("roster", list(members.rosters)), methods, channels]
         if kind.startswith("simulation"):
@@ -146,12 +153,14 @@ class Results:
         return known[0]
 
     def _place(self, kind, given):
-        if kind == "castro":
+        if kind in ("castro", "region"):
             member = self._plan.members.all[given["target"]]
             if given["instrument"] not in member.files:
                 names = ", ".join(map(repr, member.files))
                 raise KeyError(f"{given['target']} was seen by {names} only.")
             relative = f"{member.task(given['instrument'])}.fits"
+            if kind == "region":
+                relative = region_file(member.region_task(given["instrument"]))
         elif kind == "target":
             relative = f"targets/{given['J treatment']}/{given['target']}.fits"
         else:
@@ -166,6 +175,8 @@ class Results:
         if state in ("stale", "missing", "failed", "blocked"):
             raise KeyError(f"{relative} is not there ({reason}): call run().")
         path = self._store.verified(relative)
+        if relative.endswith(".zip"):  # too large to keep
+            return ROIFit.read(path)
         version = path.stat().st_mtime_ns, path.stat().st_size
         if self._read.get(relative, (None,))[0] != version:
             read = QTable.read if relative.endswith(".ecsv") else CastroMaps.read
@@ -177,12 +188,17 @@ class Results:
         members, config = self._plan.members, self._plan.config
         found = [("castro", label, name) for label, m in members.all.items() for name in m.files]
         methods = config.jfactor.methods
+        found += [
+            ("region", label, name)
+            for label, m in members.all.items()
+            for name in filter(members.has_region, m.files)
+        ]
         found += [("target", label, method) for label in members.all for method in methods]
         for roster in members.rosters:
             for method in methods:
                 for kind in KINDS:
                     names = config.scenarios if kind.startswith("simulation") else [None]
-                    for name in names if kind not in ("castro", "target") else ():
+                    for name in names if kind not in OF_TARGETS else ():
                         key = (kind, *([name] if name else []), roster, method)
                         try:
                             self._find(kind, list(key[1:]))

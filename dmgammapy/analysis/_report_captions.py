@@ -25,6 +25,28 @@ PLOT_KINDS = {
         "lies above that of the best one. No spectrum is assumed; points are best fits, bars with "
         "an arrow upper limits{at_cl}, where the scan reaches so far.",
     ),
+    "region_map": (
+        "Regions",
+        "Maps",
+        "Counts around {target}, what the fitted models predict, and the significance of what is "
+        "left over, smoothed with the PSF, with lines at −3 and 3 σ. The star is the target, "
+        "crosses are the most significant sources. {residuals}",
+    ),
+    "region_spectrum": (
+        "Regions",
+        "Counts by energy",
+        "Counts of the region around {target}, with the square root as error, and what sources and "
+        "diffuse emission predict; below the residuals in units of their expected error. Residuals "
+        "that follow no trend and stay within ±2 or so say that the models describe the energies.",
+    ),
+    "region_significance": (
+        "Regions",
+        "Significance of the residuals",
+        "How often each significance occurs among the pixels of the residual map around {target}. "
+        "Models that describe the counts leave a unit Gaussian (dashed); a tail on the right comes "
+        "from sources that the models lack, one on the left from models that are too bright. "
+        "{residuals}Pixels closer than the PSF are correlated.",
+    ),
     "castro": (
         "Likelihoods",
         "Targets by mass",
@@ -237,6 +259,8 @@ def _sentences(plot, inputs, values):
             f"These limits are by the {method_name(values['method'])}, the main ones of this "
             f"report by {method_name(inputs.main_method)}."
         )
+    if facts.get("residuals"):
+        found["residuals"] = _residuals(facts["residuals"])
     if facts.get("n_targets"):
         found["targets"] = "Grey lines are the limits of single targets."
     if facts.get("bands"):
@@ -255,6 +279,15 @@ def _sentences(plot, inputs, values):
             f"limited knowledge of {inputs.factor} costs."
         )
     return found
+
+
+def _residuals(residuals):
+    """Numbers of a map of residuals."""
+    mean, width, low, high = (
+        f"{residuals[name]:.2f}".replace("-", "−")
+        for name in ("mean", "width", "lowest", "highest")
+    )
+    return f"Here the mean is {mean}, the width {width}, the extremes are {low} and {high} σ."
 
 
 def _percents(contents):

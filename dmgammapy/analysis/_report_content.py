@@ -14,6 +14,7 @@ from dmgammapy.visualization._style import percent
 
 from ._limit_methods import PROFILE, method_name, relevant_notes
 from ._report_captions import CONTROLS, PLOT_KINDS, caption, kind_title, section_of
+from ._report_regions import region_links, region_tables
 from ._report_results import (
     cell,
     contribution_tables,
@@ -101,6 +102,9 @@ class ReportInputs:
         ``name, profile, instruments, log10_jfactor, width, ts_max, file`` (``log10_dfactor`` for
         decay; ``width`` may be a pair of a lower and an upper one); what is not known may
         be None or absent. ``file`` may be a list.
+    regions : list of dict
+        Of each fitted region ``target, instrument, file`` (path of the table of sources), ``table``
+        (the same, as `ROIFit.to_table`, or None) and what `region_facts` says.
     skipped : dict
         Reason by target.
     unused_files : dict
@@ -145,6 +149,7 @@ class ReportInputs:
     rosters: dict = field(default_factory=dict)
     instruments: list = field(default_factory=list)
     targets: list = field(default_factory=list)
+    regions: list = field(default_factory=list)
     skipped: dict = field(default_factory=dict)
     unused_files: dict = field(default_factory=dict)
     limits: dict = field(default_factory=dict)
@@ -208,6 +213,7 @@ def build_report(inputs):
         *_failures(inputs),
         *_section("Limits", figures, limit_tables(inputs), _limits_text(inputs)),
         *_section("Targets", figures, target_tables(inputs)),
+        *_section("Regions", figures, region_tables(inputs), links=region_links(inputs)),
         *_section("Contributions", figures, contribution_tables(inputs)),
         *_section("Significance", figures, significance_tables(inputs)),
         *_section("Controls", figures, control_tables(inputs), _control_text(inputs)),
@@ -404,12 +410,12 @@ def _figures(inputs):
     return found
 
 
-def _section(title, figures, tables=(), text=()):
+def _section(title, figures, tables=(), text=(), links=()):
     """A section with its figures by kind below it; nothing if there is nothing."""
     by_kind = figures.get(title, {})
     if not (by_kind or tables or text):
         return []
-    sections = [Section(title, text=list(text))]
+    sections = [Section(title, text=list(text), links=list(links))]
     sections += [Section(kind, figures=group, level=3) for kind, group in by_kind.items()]
     sections += [Section(table.title, tables=[table], level=3) for table in tables]
     return sections

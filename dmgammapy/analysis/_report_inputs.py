@@ -56,6 +56,7 @@ def report_inputs(params, outputs, targets):
             }
             for row in used
         ],
+        regions=[region | {"table": outputs.table(region["file"])} for region in params["regions"]],
         skipped={row["label"]: row["reason"] for row in targets[~targets["used"]]},
         unused_files=params["unused_files"],
         limits=_tables(outputs, bases, "limits/{}/{}.ecsv", _combined),

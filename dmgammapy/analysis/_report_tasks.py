@@ -77,6 +77,7 @@ def report_task(plan, runner):
         for id in made
         if plan.tasks[id].step in ("castro", "target")
     }
+    params["regions"] = _regions(plan, runner.store, set(made))
     params["result_notes"] = _notes_of_results(plan, runner.store, made)
     if config.report:
         there = set(made)
@@ -108,14 +109,29 @@ def _info(store, id, made):
     return {"facts": info["facts"]} if "facts" in info else {}
 
 
+def _regions(plan, store, made):
+    """What each fitted region says of itself."""
+    found = []
+    for member in plan.members.all.values():
+        for instrument in filter(plan.members.has_region, member.files):
+            task = member.region_task(instrument)
+            if task not in made:
+                continue
+            info = (store.record(task) or {}).get("info", {})
+            about = {"target": member.label, "instrument": instrument or None}
+            table = next(name for name in plan.tasks[task].outputs if name.endswith(".ecsv"))
+            found.append(about | {"file": table} | info.get("facts", {}))
+    return found
+
+
 def _notes_of_results(plan, store, made):
-    """Notes of stacks, simulations, expected limits and blank fields, each once."""
+    """Notes of regions, stacks, simulations, expected limits and blank fields, each once."""
     notes = {}
     for id in made:
         step = plan.tasks[id].step
         # all parts of a simulation say the same
         first = step == "simulate" and id.endswith("/0000")
-        if first or step in ("stack", "bands", "limits") or id.startswith("blank/stack/"):
+        if first or step in ("region", "stack", "bands", "limits") or id.startswith("blank/stack/"):
             for note in (store.record(id) or {}).get("info", {}).get("notes", ()):
                 notes.setdefault(f"blank fields: {note}" if step == "blank" else note)
     return list(notes)

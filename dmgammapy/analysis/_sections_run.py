@@ -41,6 +41,9 @@ CLUSTERS = ("local", "slurm", "htcondor", "lsf")
 PLOT_KINDS = (
     "spectra",
     "sed",
+    "region_map",
+    "region_spectrum",
+    "region_significance",
     "castro",
     "target_limits",
     "stack_castro",

@@ -58,6 +58,7 @@ def write_summary(params, outputs, targets, notes=()):
             parts.append(_limits(params, roster, method, combined))
     parts += [
         _used(params, targets),
+        _regions(params),
         _skipped(targets),
         _unused(params),
         _notes(params, relevant_notes(notes)),
@@ -180,6 +181,30 @@ def _used(params, targets):
     return "\n".join(lines)
 
 
+def _regions(params):
+    """Fitted regions, a line for each dataset."""
+    rows = [("region", "dataset", "events", "good time", "-2 ln L", "models", "free")]
+    for region in params["regions"]:
+        name = ", ".join(part for part in (region["target"], region["instrument"]) if part)
+        for k, dataset in enumerate(region.get("datasets", ())):
+            time = f"{dataset['good_time']:.6g} s" if "good_time" in dataset else "-"
+            fit = (f"{region['stat']:.2f}", str(region["sources"]), str(region["free"]))
+            rows.append(
+                (name, dataset["name"], f"{dataset['events']:.0f}", time)
+                + (fit if k == 0 else ("", "", ""))
+            )
+            name = ""
+    if len(rows) == 1:
+        return ""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"Regions ({len(params['regions'])})"]
+    for row in rows:
+        left = [f"{text:<{w}}" for text, w in zip(row[:2], widths, strict=False)]
+        right = [f"{text:>{w}}" for text, w in zip(row[2:], widths[2:], strict=True)]
+        lines.append("  " + "  ".join([*left, *right]).rstrip())
+    return "\n".join(lines)
+
+
 def _skipped(targets):
     skipped = targets[~targets["used"]]
     lines = [f"Targets skipped ({len(skipped)})"]
@@ -204,7 +229,9 @@ def _notes(params, more=()):
     for member in members:
         for note in params["info"].get(member["task"], {}).get("notes", ()):
             name, _, text = note.partition(": ")
-            groups.setdefault(text or name, []).append(name)
+            if name not in (member["label"], member["target"]["name"]):
+                name, text = member["label"], note
+            groups.setdefault(text, []).append(name)
     lines = [f"  {note}" for note in dict.fromkeys([*params["notes"], *more])]
     for text, names in groups.items():
         who = "all targets" if len(names) == len(members) else ", ".join(dict.fromkeys(names))

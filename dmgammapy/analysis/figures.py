@@ -26,6 +26,7 @@ from ._figure_limits import (
     simulated_limits,
     target_limits,
 )
+from ._figure_region import region_map, region_significance, region_spectrum
 from ._figure_spectra import spectra_by_channel, spectra_by_mass
 
 __all__ = [
@@ -43,6 +44,9 @@ __all__ = [
     "jfactor_treatments",
     "likelihood_curves",
     "limits",
+    "region_map",
+    "region_significance",
+    "region_spectrum",
     "sed_castro",
     "simulated_castro",
     "simulated_limits",
@@ -63,8 +67,8 @@ class FigureKind(NamedTuple):
         Template of a sentence with the fields ``about`` (target, or roster and number of
         targets), ``channel`` and ``cl`` (confidence level in per cent).
     needs : tuple of str
-        Results it is made of: spectra, dataset, castro (one dataset), target, targets, stack,
-        stacks (by J treatment), contributions, null (simulations without signal), injected
+        Results it is made of: spectra, region, dataset, castro (one dataset), target, targets,
+        stack, stacks (by J treatment), contributions, null (simulations without signal), injected
         (simulations with a signal), realisation (stack of one simulation). In brackets: drawn if
         there.
     """
@@ -83,6 +87,21 @@ KINDS = {
         "Rise of -2 ln L over flux in every energy bin of {about}, with best fits and upper "
         "limits.",
         ("dataset",),
+    ),
+    "region_map": FigureKind(
+        "Region around a target",
+        "Counts, predicted counts and significance of the residuals around {about}.",
+        ("region",),
+    ),
+    "region_spectrum": FigureKind(
+        "Counts of a region",
+        "Counts by energy around {about}, what the models predict, and residuals.",
+        ("region",),
+    ),
+    "region_significance": FigureKind(
+        "Residuals of a region",
+        "How often each significance of the residuals around {about} occurs, with a unit Gaussian.",
+        ("region",),
     ),
     "castro": FigureKind(
         "Likelihood of a target",
@@ -174,6 +193,9 @@ KINDS = {
 FUNCTIONS = {
     "spectra": (spectra_by_channel, spectra_by_mass),
     "sed": (sed_castro,),
+    "region_map": (region_map,),
+    "region_spectrum": (region_spectrum,),
+    "region_significance": (region_significance,),
     "castro": (castro_map,),
     "target_limits": (target_limits,),
     "stack_castro": (castro_map,),

@@ -163,6 +163,13 @@ class CountsPredictions:
         mine = [c for c in self._components if c.dataset == component.dataset]
         return component.model.name == self.source or len(mine) <= FEW_COMPONENTS
 
+    def _covers(self, i, spatial):
+        """Whether a spatial model is a template with a part of the counts inside."""
+        if not isinstance(spatial, TemplateSpatialModel):
+            return False
+        geom = self.datasets[i].counts.geom.to_image()
+        return bool(spatial.map.geom.to_image().contains(geom.get_coord()).any())
+
     def _check_seen(self, component, npred):
         """A template that predicts nothing at all is a mistake; other models are reported."""
         if npred.any():
@@ -170,8 +177,7 @@ class CountsPredictions:
         model, name = component.model, self.datasets[component.dataset].name
         if model.name == self.source:
             return
-        is_template = isinstance(getattr(model, "spatial_model", None), TemplateSpatialModel)
-        if is_template:
+        if self._covers(component.dataset, getattr(model, "spatial_model", None)):
             raise ValueError(
                 f"dataset {name!r}: the template of model {model.name!r} predicts no counts. "
                 "Gammapy cuts templates out around their centre, and an all-sky map far from "

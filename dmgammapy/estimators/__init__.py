@@ -7,6 +7,7 @@
 - `StackedDMLikelihood` combines targets and instruments, with their J-factor uncertainties,
 - `ExpectedLimitsEstimator` says what limits are expected, from simulations or Asimov data,
 - `SignificanceEstimator` says how significant an excess is, here and anywhere,
+- `ROIOptimizer` fits all models of a region of interest, and `ROIFit` is what it finds,
 - `limits`, `statistics`, `intervals`, `unified_intervals` and `significance` have the statistics as
   pure functions.
 """
@@ -20,6 +21,7 @@ from .expected import ExpectedLimitsEstimator
 from .limit_toys import LimitToys
 from .limits import LimitStatus
 from .metadata import CastroMetaData
+from .roi import ROIFit, ROIOptimizer
 from .significance_estimator import SignificanceEstimator
 from .stacking import StackedDMLikelihood
 
@@ -33,6 +35,8 @@ __all__ = [
     "JFactorCovariance",
     "LimitStatus",
     "LimitToys",
+    "ROIFit",
+    "ROIOptimizer",
     "SignificanceEstimator",
     "StackedDMLikelihood",
 ]

@@ -33,6 +33,7 @@ ARCHIVES = (
     (np.inf, "Extended_16years"),
 )
 ARCHIVE_3FHL = "Extended_archive_v18"
+FLOOR = 1e-6  # of the largest value of a template
 
 
 def spatial_model(source, folder=None, extended_dir=None):
@@ -132,10 +133,13 @@ def _template(path):
                 image = Map.from_hdulist(hdus)
     except (OSError, *FITS_DAMAGE) as error:
         raise ValueError(f"template {path}: not a map that can be read ({error}).") from error
-    data = np.nan_to_num(np.asarray(image.data, dtype=float))
-    image = Map.from_geom(image.geom, data=np.clip(data, 0, None), unit="sr-1")
-    if not image.data.any():
+    data = np.clip(np.nan_to_num(np.asarray(image.data, dtype=float)), 0, None)
+    if not data.any():
         raise ValueError(f"template {path}: the map is zero everywhere.")
+    # Gammapy interpolates logarithms, and extrapolates them before it sets zero outside
+    floor = FLOOR * data.max()
+    image = Map.from_geom(image.geom, data=np.maximum(data, floor), unit="sr-1")
+    image = image.pad(2, axis_name=None, mode="constant", cval=floor)
     return TemplateSpatialModel(image, normalize=True, filename=str(path), copy_data=False)
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 from astropy.coordinates import SkyCoord
+from gammapy.modeling.models import PointSpatialModel
 
 from ._roi_table import plain_name
 
-__all__ = ["drop_excluded", "drop_faint", "merge_catalogs", "replace_by_extra"]
+__all__ = ["drop_excluded", "drop_faint", "drop_unseen", "merge_catalogs", "replace_by_extra"]
 
 # Two entries that share an association are the same source if no farther apart than this [deg],
 # or than the size of the larger.
@@ -118,3 +119,22 @@ def drop_faint(sources, quantity, least):
             source.reason.append(f"its {quantity} is not known: kept")
         elif value < least:
             source.drop(f"{quantity} {value:.4g} below {least:g}")
+
+
+def drop_unseen(sources, datasets):
+    """Drop point sources that lie outside the exposure of all datasets, and predict nothing.
+
+    Parameters
+    ----------
+    sources : list of `~dmgammapy.makers._roi_catalogs.ROISource`
+    datasets : list of `~gammapy.datasets.Dataset`
+    """
+    exposures = [getattr(dataset, "exposure", None) for dataset in datasets]
+    if not exposures or any(e is None or e.geom.is_region or e.geom.is_hpx for e in exposures):
+        return
+    geoms = [exposure.geom.to_image() for exposure in exposures]
+    for source in sources:
+        if source.status != "kept" or not isinstance(source.model.spatial_model, PointSpatialModel):
+            continue
+        if not any(geom.contains(source.model.position)[0] for geom in geoms):
+            source.drop("outside the exposure of the datasets")

@@ -2,7 +2,7 @@
 
 What to use when
 
-- `find_source` gives the model of a name or of another name of the source.
+- `find_model` gives the model of a name or of another name of the source.
 - `select_sources` names the sources within a distance, above a significance, by name.
 - `free_sources` and `freeze_sources` do so and free or freeze their norms, shapes or both.
 
@@ -23,7 +23,7 @@ from dmgammapy.datasets._counts_models import norm_parameter
 
 from ._roi_table import names_of, plain_name
 
-__all__ = ["find_source", "free_sources", "freeze_sources", "is_diffuse", "select_sources"]
+__all__ = ["find_model", "free_sources", "freeze_sources", "is_diffuse", "select_sources"]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def is_diffuse(model):
     return spatial is None or isinstance(spatial, ConstantSpatialModel)
 
 
-def find_source(models, name, table=None):
+def find_model(models, name, table=None):
     """Model of a name.
 
     Case and blanks don't matter. An exact name of a model comes first, then the names without
@@ -75,10 +75,10 @@ def find_source(models, name, table=None):
 
     Examples
     --------
-    >>> from dmgammapy.makers._roi_select import find_source
+    >>> from dmgammapy.makers import find_model
     >>> from gammapy.modeling.models import Models, PowerLawSpectralModel, SkyModel
     >>> models = Models([SkyModel(PowerLawSpectralModel(), name="4FGL J1104.4+3812")])
-    >>> find_source(models, "j1104.4 +3812").name
+    >>> find_model(models, "j1104.4 +3812").name
     '4FGL J1104.4+3812'
     """
     wanted = plain_name(name)
@@ -138,7 +138,7 @@ def select_sources(
     ----------
     models : `~gammapy.modeling.models.Models`
     names : str or list of str, optional
-        Names as `find_source` takes them.
+        Names as `find_model` takes them.
     radius : `~astropy.units.Quantity`, optional
         Greatest distance from ``position``.
     position : `~astropy.coordinates.SkyCoord`, optional
@@ -178,13 +178,13 @@ def select_sources(
     models = list(models)
     chosen = {model.name for model in models}
     if names is not None:
-        chosen &= {find_source(models, name, table).name for name in _as_list(names)}
+        chosen &= {find_model(models, name, table).name for name in _as_list(names)}
     if radius is not None:
         chosen &= _within(models, u.Quantity(radius), position, table)
     if significance_min is not None:
         chosen &= _significant(models, significance_min, table)
     for name in _as_list(exclude):
-        chosen.discard(find_source(models, name, table).name)
+        chosen.discard(find_model(models, name, table).name)
     return [model.name for model in models if model.name in chosen]
 
 

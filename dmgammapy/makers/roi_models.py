@@ -15,7 +15,7 @@ from ._roi_catalogs import ROISource, catalog_sources, read_catalog
 from ._roi_diffuse import galactic_model
 from ._roi_extra import make_source
 from ._roi_isotropic import isotropic_models
-from ._roi_merge import drop_excluded, drop_faint, merge_catalogs, replace_by_extra
+from ._roi_merge import drop_excluded, drop_faint, drop_unseen, merge_catalogs, replace_by_extra
 from ._roi_reach import region_of
 from ._roi_select import free_sources, is_diffuse
 from ._roi_table import make_table
@@ -227,6 +227,7 @@ class ROIModelMaker:
         merge_catalogs(groups, self.merge_radius.to_value("deg"))
         found = [source for group in groups for source in group]
         drop_excluded(found, self.exclude)
+        drop_unseen(found, datasets)
         replace_by_extra(found, extra)
         if self.ts_min is not None:
             drop_faint(found, "ts", self.ts_min)

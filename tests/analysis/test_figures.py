@@ -33,7 +33,8 @@ CS = u.Unit("cm3 s-1")
 LIMIT = MEAN + Z95 * SIGMA
 PROCESSES = ("annihilation", "decay")
 KINDS = (
-    "spectra sed castro target_limits stack_castro limits best_fits control_limits "
+    "spectra sed region_map region_spectrum region_significance castro target_limits "
+    "stack_castro limits best_fits control_limits "
     "control_best_fits final_limits likelihood_curves contributions jfactor_treatments ts "
     "simulated_castro simulated_limits"
 ).split()

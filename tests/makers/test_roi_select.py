@@ -19,7 +19,7 @@ from gammapy.modeling.models import (
 
 from dmgammapy.makers._roi_catalogs import ROISource
 from dmgammapy.makers._roi_select import (
-    find_source,
+    find_model,
     free_sources,
     freeze_sources,
     select_sources,
@@ -83,22 +83,22 @@ def free_names(models):
     ],
 )
 def test_finds_by_any_name(models, table, name):
-    assert find_source(models, name, table) is models[0]
+    assert find_model(models, name, table) is models[0]
 
 
 def test_finds_by_name_of_the_model_only_without_a_table(models):
-    assert find_source(models, "j0044.0+0000") is models[1]
+    assert find_model(models, "j0044.0+0000") is models[1]
     with pytest.raises(ValueError, match="no source 'Mkn 1' among 4 models"):
-        find_source(models, "Mkn 1")
+        find_model(models, "Mkn 1")
 
 
 def test_says_what_is_ambiguous_close_or_left_out(models, table):
     with pytest.raises(ValueError, match=r"ambiguous: 4FGL J0044.0\+0000, 4FGL J0052.0\+0000"):
-        find_source(models, "twin", table)
+        find_model(models, "twin", table)
     with pytest.raises(ValueError, match="perhaps isodiff"):
-        find_source(models, "isodif", table)
+        find_model(models, "isodif", table)
     with pytest.raises(ValueError, match=r"4FGL J0055.0\+0000 is not in the model: dropped, ts 4"):
-        find_source(models, "lost 1", table)
+        find_model(models, "lost 1", table)
 
 
 def test_selects_by_distance_and_significance(models, table):
@@ -163,7 +163,7 @@ def test_table_survives_its_file(tmp_path, table):
     for name in table.colnames:
         for mine, its in zip(table[name], again[name], strict=True):
             assert mine == its or (np.isnan(mine) and np.isnan(its))
-    assert find_source(make_models(), "PSR B1", again).name == "4FGL J0052.0+0000"
+    assert find_model(make_models(), "PSR B1", again).name == "4FGL J0052.0+0000"
     with pytest.raises(FileExistsError):
         write_roi_table(table, tmp_path / "roi.ecsv")
 

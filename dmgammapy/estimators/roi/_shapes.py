@@ -2,6 +2,8 @@
 
 from gammapy.modeling.models import SkyModel
 
+from ...datasets._counts_components import FACTORS
+
 __all__ = ["shape_parameters"]
 
 # Exponents and scales that sources are seldom bright enough for stay as they are in the models,
@@ -47,5 +49,5 @@ def shape_parameters(model):
     names = SHAPES.get(type(spectrum).__name__)
     if names is not None:
         return [spectrum.parameters[name] for name in names]
-    others = ("amplitude", "norm", "sigmav", "gamma", "scale", "const", "F0", "reference")
+    others = ("amplitude", "norm", "sigmav", "gamma", "scale", "const", "F0", "reference", *FACTORS)
     return [p for p in spectrum.parameters if not p.frozen and p.name not in others]

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+from ...datasets._counts_components import FACTORS
 from ._likelihood import RegionLikelihood
 from ._norms import RegionNorms
 from ._shapes import shape_parameters
@@ -123,8 +124,12 @@ class RegionSteps:
             self.norms = RegionNorms(self.region)
 
     def all(self):
-        """Fit what is free in the models together; returns likelihood and fit, None if none."""
-        free = [p for p in self.region.parameters if not p.frozen]
+        """Fit what is free in the models together; returns likelihood and fit, None if none.
+
+        J-factors stay: counts don't tell them from the cross-section, and their uncertainty is
+        treated where targets are combined.
+        """
+        free = [p for p in self.region.parameters if not p.frozen and p.name not in FACTORS]
         if not free:
             return None
         _, likelihood, fit = self._fit("all", "", free, self.stat)

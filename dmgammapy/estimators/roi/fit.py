@@ -183,7 +183,12 @@ class ROIFit(ROIPlots):
         return _maps.counts_maps(self.region, energy_min, energy_max)
 
     def residual_maps(self, index=2.0, energy_min=None, energy_max=None):
-        """Significance of residuals smoothed with the PSF, see the equation below.
+        r"""Significance of residuals, weighted by what a point source looks like.
+
+        With its counts :math:`k_j` in voxels of all energies and datasets, counts
+        :math:`C = \sum k_j n_j` and what is predicted, :math:`M = \sum k_j m_j`, are compared as
+        Poisson counts :math:`C M / V` and :math:`M^2 / V` with :math:`V = \sum k_j^2 m_j`.
+        Pixels closer than the PSF are correlated.
 
         Parameters
         ----------

@@ -39,6 +39,9 @@ class ROIOptimizer:
     Gammapy, and norms are solved for by Newton's method. Norms can't be negative unless the
     parameter's ``min`` is.
 
+    The J- or D-factor of a dark matter model is held, even if it is free: its uncertainty belongs
+    to `~dmgammapy.estimators.StackedDMLikelihood`.
+
     Source finding, localisation, extension, light curves and sensitivity are not part of it.
     Steps of that kind belong beside the four above: they work on the same rendered region.
 

@@ -9,6 +9,9 @@ What to use when
 - `LATLivetimeMaker` makes a `LivetimeCube`: how long each direction of the sky was seen, and at
   which angle.
 - `LATExposureMaker`, `LATPSFMaker` and `LATEDispMaker` average a `LATResponse` over it.
+- `read_lat_products` makes a dataset of what the Science Tools have computed, and
+  `translate_fermipy_config` tells what a configuration of fermipy means here.
+- `LATOrbitSimulator` and `LATEventSimulator` make spacecraft and event files.
 """
 
 from .dataset_maker import LATDatasetMaker
@@ -16,23 +19,36 @@ from .edisp import LATEDispMaker
 from .event_selector import LATEventSelector
 from .events import LATEventList
 from .exposure import LATExposureMaker
+from .fermipy_config import FermipyTranslation, translate_fermipy_config
 from .good_time import LATGoodTimeSelector
 from .livetime import LATLivetimeMaker
 from .livetime_cube import LivetimeCube
+from .orbits import LATOrbitSimulator
+from .products import read_counts_cube, read_drm, read_exposure_cube, read_lat_products, read_psf
 from .psf import LATPSFMaker
 from .response import LATResponse
+from .simulate import LATEventSimulator
 from .spacecraft import LATSpacecraft
 
 __all__ = [
+    "FermipyTranslation",
     "LATDatasetMaker",
     "LATEDispMaker",
     "LATEventList",
     "LATEventSelector",
+    "LATEventSimulator",
     "LATExposureMaker",
     "LATGoodTimeSelector",
     "LATLivetimeMaker",
+    "LATOrbitSimulator",
     "LATPSFMaker",
     "LATResponse",
     "LATSpacecraft",
     "LivetimeCube",
+    "read_counts_cube",
+    "read_drm",
+    "read_exposure_cube",
+    "read_lat_products",
+    "read_psf",
+    "translate_fermipy_config",
 ]

@@ -184,7 +184,7 @@ class Reduction:
         zenith = self.events.selection.zenith_max
         livetime = LATLivetimeMaker(
             nside=maker.livetime_nside,
-            zenith_max=None if zenith is None else zenith * u.deg,
+            zenith_max=_full(zenith) * u.deg,
             position=self.centre,
             radius=min(self.radius + np.sqrt(2) * maker.margin + BEYOND, 180 * u.deg),
             n_jobs=maker.n_jobs,
@@ -376,19 +376,19 @@ def check_livetime(cube, events):
                 f"{cube.gti[-1, 1]:.0f}, the events have {need:.6g} s from {events.gti[0, 0]:.0f} "
                 f"to {events.gti[-1, 1]:.0f}; compute it for the same good times, or leave it out."
             )
-    zenith = events.selection.zenith_max
-    if cube.zenith_max is None or zenith is None:
-        log.warning(
-            "nothing is known of the zenith cut of %s: it is taken to be that of the other.",
-            "the livetime cube" if cube.zenith_max is None else "the events",
-        )
-        return
-    found = u.Quantity(cube.zenith_max, "deg").value
-    if abs(found - zenith) > ZENITH_TOLERANCE:
+    found, wanted = (_full(z) for z in (cube.zenith_max, events.selection.zenith_max))
+    if abs(found - wanted) > ZENITH_TOLERANCE:
         raise ValueError(
             f"the livetime cube is for zenith angles below {found:g} deg, the events for those "
-            f"below {zenith:g} deg; compute it for the same cut, or leave it out."
+            f"below {wanted:g} deg; compute it for the same cut, or leave it out. If good times "
+            "keep the whole region above that angle (gtmktime with roicut), both mean the same: "
+            "read it by LivetimeCube.read and set its zenith_max."
         )
+
+
+def _full(zenith):
+    """Largest zenith angle in degrees; 180 without a cut."""
+    return 180.0 if zenith is None else u.Quantity(zenith, "deg").value
 
 
 def gammapy_gti(gti):

@@ -3,7 +3,6 @@
 import copy
 import logging
 
-import healpy as hp
 import numpy as np
 from astropy.coordinates import SkyCoord
 
@@ -158,15 +157,11 @@ class LivetimeCube:
 
         Parameters
         ----------
-        costheta_edges : array, shape (n_costheta + 1,)
-        nside : int, optional
-        ordering : {"NESTED", "RING"}
-        frame : {"icrs", "galactic"}
+        costheta_edges, nside, ordering, frame, directions
+            As for `LivetimeCube`.
         position : `~astropy.coordinates.SkyCoord`, optional
             Only the pixels needed to interpolate up to ``radius`` from here.
         radius : `~astropy.units.Quantity`, optional
-        directions : `~astropy.coordinates.SkyCoord`, optional
-            Instead of HEALPix.
         **kwargs : dict
             Passed to `LivetimeCube`.
 
@@ -176,13 +171,12 @@ class LivetimeCube:
             Of zeros, with ``weighted``.
         """
         pixels = None
-        if directions is not None:
-            n_direction = directions.size
-        elif position is not None:
+        if position is not None and directions is None:
             pixels = pixels_around(nside, ordering, frame, position, radius)
-            n_direction = len(pixels)
+        if directions is None:
+            n_direction = count_pixels(nside, ordering, pixels)
         else:
-            n_direction = hp.nside2npix(nside)
+            n_direction = directions.size
         data = np.zeros((n_direction, len(costheta_edges) - 1))
         return cls(
             data, costheta_edges, weighted=data, nside=nside, ordering=ordering, frame=frame,

@@ -213,7 +213,7 @@ def read_lat_products(
     exposed = exposure_map(exposures, geom, axis_true, u.Quantity(margin, "deg"))
     return MapDataset(
         name=name, counts=sliced, exposure=exposed, psf=psf_true, edisp=edisp,
-        mask_safe=_mask(sliced, exposed), gti=_gti(cube.gti),
+        mask_fit=_mask(sliced, exposed), gti=_gti(cube.gti),
         meta_table=_meta(cube, exposures, counts, exposure, psf, drm, energy_margin),
     )  # fmt: skip
 

@@ -10,8 +10,9 @@ from gammapy.modeling import Fit
 
 from dmgammapy.estimators.roi import ROIOptimizer, _steps
 from dmgammapy.estimators.roi._region import Region
+from dmgammapy.targets import Target
 
-from .region_helpers import make_dataset, make_datasets, make_models
+from .region_helpers import POSITION, make_dataset, make_datasets, make_models
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +199,20 @@ def test_linked_norms_are_one():
     assert len(fit.parameters) == 4
     result = Fit(optimize_opts={"tol": 0.001}).optimize(datasets)
     assert fit.stat == pytest.approx(result.total_stat, abs=2e-3)
+
+
+def test_jfactor_of_a_dark_matter_source_stays():
+    target = Target("dwarf", position=POSITION, log10_jfactor=19.0, log10_jfactor_err=0.3)
+    source = target.to_models(mass="100 GeV", channel="b")[0]
+    source.spectral_model.sigmav.value = 3e-25
+    source.spectral_model.log10_jfactor.frozen = False
+    datasets = make_datasets(models=[*make_models(), source])
+    fit = ROIOptimizer().run(datasets)
+    assert fit.target == source.name
+    assert f"{source.name}.sigmav" in fit.parameters
+    assert source.spectral_model.log10_jfactor.value == 19.0
+    assert fit.stat == pytest.approx(datasets.stat_sum(), abs=1e-4)
+    assert fit.sources["separation"][-1] == pytest.approx(0, abs=1e-9)
 
 
 def test_weights_of_the_likelihood_are_heeded():

@@ -27,7 +27,8 @@ class SyntheticCALDB:
 
     ``area`` [m2] of all types together; ``area_slope`` b makes it ``area (1 + b (c - 1))``;
     efficiency is ``p0 f + p1``; ``sigma`` [rad], ``gamma`` of the core, ``ntail``, ``stail``,
-    ``gtail`` of the tail as in the tables; ``width`` the standard deviation of E'/E.
+    ``gtail`` of the tail as in the tables; ``width + width_slope c`` is the standard deviation of
+    E'/E.
     """
 
     irfs: str = "P8R3_SOURCE_V3"
@@ -42,6 +43,7 @@ class SyntheticCALDB:
     stail: float = 2.0
     gtail: float = 3.0
     width: float = 0.1
+    width_slope: float = 0.0
     tables: dict = field(default_factory=dict)
 
     def write(self, folder):
@@ -108,7 +110,7 @@ class SyntheticCALDB:
         }  # fmt: skip
         yield self._grid(f"ENERGY DISPERSION_{name}", columns)
         yield self._parameters(
-            f"EDISP_SCALING_PARAMS_{name}", "EDISPSCALE", [0, 0, 0, 0, 0, self.width]
+            f"EDISP_SCALING_PARAMS_{name}", "EDISPSCALE", [0, 0, 0, self.width_slope, 0, self.width]
         )
 
 

@@ -236,6 +236,9 @@ def test_given_livetime(day, settings, dataset):
     other.zenith_max = 100
     with pytest.raises(ValueError, match="below 100 deg, the events for those below 90 deg"):
         LATDatasetMaker(**settings).run(*day, livetime=other)
+    other.zenith_max = None  # gtltcube writes a cut where there is one
+    with pytest.raises(ValueError, match="below 180 deg, the events for those below 90 deg"):
+        LATDatasetMaker(**settings).run(*day, livetime=other)
     other = cube.copy()
     other.gti = cube.gti[:5]
     with pytest.raises(ValueError, match="compute it for the same good times"):

@@ -150,16 +150,28 @@ def test_published_widths(real):
     np.testing.assert_allclose(widths, TABLE[:, 6], rtol=0.03)
 
 
-def test_gtdrm_copies_its_weights(tmp_path):
-    """Livetime per bin as a density in cos theta: for equal bins both averages agree."""
-    SyntheticCALDB(area_slope=1.0).write(tmp_path)
+def test_both_averages_against_their_definitions(tmp_path):
+    """Livetime bins as they are, and taken by gtdrm as a density in cos theta."""
+    SyntheticCALDB(area_slope=1.0, width=0.3, width_slope=-0.25).write(tmp_path)
     response = LATResponse.read(caldb=tmp_path)
-    edges, true = np.geomspace(100, 1e4, 21), np.geomspace(500, 510, 2)
-    both = [
-        LATEDispMaker(response, average=average).at(UniformLivetime(), POSITION, edges, true)[0]
-        for average in ("livetime", "gtdrm")
-    ]
-    np.testing.assert_allclose(*both, atol=1e-3)
+    livetime = UniformLivetime(np.linspace(50, 150, 20), edges=1 - np.linspace(0, 1, 21) ** 2)
+    costheta = 1 - ((np.arange(20) + 0.5) / 20) ** 2
+    area = (1 + (np.clip(costheta, 0.25, 0.95) - 1)) * (costheta >= 0.2)
+    edges, true = np.array([500.0, 900.0, 1e3, 1100.0, 2e3]), np.array([1e3, 1.0001e3])
+    width = 0.3 - 0.25 * costheta[:, None]
+    below, positive = norm.cdf((edges / 1e3 - 1) / width), norm.cdf(1 / width)
+    elements = np.diff(below, axis=1)
+    weights = area * livetime.livetime
+
+    expected = (weights @ (elements / positive)) / weights.sum()
+    kernel, _ = LATEDispMaker(response).at(livetime, POSITION, edges, true)
+    np.testing.assert_allclose(kernel[0], expected, atol=3e-4)
+
+    copied = np.trapezoid(weights[:, None] * elements, costheta, axis=0)
+    copied = copied / np.trapezoid(weights, costheta)
+    assert np.abs(copied - expected).max() > 5e-3  # the two do differ
+    kernel, _ = LATEDispMaker(response, average="gtdrm").at(livetime, POSITION, edges, true)
+    np.testing.assert_allclose(kernel[0], copied, atol=3e-4)
 
 
 def test_errors(response):
