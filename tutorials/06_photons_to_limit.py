@@ -18,7 +18,7 @@
 # data begin: a list of photons (FT1), and where the telescope pointed (FT2). The Fermi Science
 # Tools are not needed.
 #
-# **The photons here are simulated**, five years of the region around Draco, with a parametrised
+# **The photons here are simulated**, three years of the region around Draco, with a parametrised
 # response that resembles `P8R3_SOURCE_V3` and without dark matter, so that nothing has to be
 # downloaded. With real files the same lines work; where they differ, it is said. We
 #
@@ -31,6 +31,7 @@
 # 7. do it all again by one YAML file.
 
 # %%
+import os
 import tempfile
 from pathlib import Path
 
@@ -41,8 +42,7 @@ from gammapy.maps import Map, MapAxis, WcsGeom
 from gammapy.modeling.models import Models
 
 from dmgammapy.analysis import DMAnalysis
-from dmgammapy.estimators import CastroEstimator, StackedDMLikelihood
-from dmgammapy.estimators.roi import ROIOptimizer
+from dmgammapy.estimators import CastroEstimator, ROIOptimizer, StackedDMLikelihood
 from dmgammapy.makers import ROIModelMaker
 from dmgammapy.makers.lat import (
     LATDatasetMaker,
@@ -61,7 +61,7 @@ from dmgammapy.makers.lat import (
 from dmgammapy.targets import Targets
 
 plt.rcParams["figure.constrained_layout.use"] = True
-folder = Path(tempfile.mkdtemp())
+os.chdir(tempfile.mkdtemp())
 draco = Targets.read_roster("ackermann2015_dsphs")["draco"]
 print(draco)
 
@@ -103,10 +103,10 @@ latitude = np.abs(geom.to_image().get_coord().lat)
 galactic = Map.from_geom(geom, unit="cm-2 s-1 sr-1 MeV-1")
 spectrum = 6e-10 * (energy / u.GeV).to_value("") ** -2.6
 galactic.data = spectrum[:, None, None] / np.sin(np.maximum(latitude, 5 * u.deg)).value
-galactic.write(folder / "galactic.fits")
+galactic.write("galactic.fits")
 
 isotropic = 5.5e-10 * (energy / u.GeV).to_value("") ** -2.35
-np.savetxt(folder / "isotropic.txt", np.transpose([energy.value, isotropic, 0 * isotropic]))
+np.savetxt("isotropic.txt", np.transpose([energy.value, isotropic, 0 * isotropic]))
 
 # %% [markdown]
 # The truth is what the model of the region says, but with one variable source three times as bright
@@ -118,9 +118,10 @@ region = WcsGeom.create(
     axes=[MapAxis.from_energy_bounds("100 MeV", "1 TeV", nbin=4)],
 )  # fmt: skip
 model_maker = ROIModelMaker(
-    sources=sources, diffuse=folder / "galactic.fits", isotropic=folder / "isotropic.txt"
+    sources=sources, diffuse="galactic.fits", isotropic="isotropic.txt"
 )
-truth = model_maker.run(region)
+catalog = model_maker.run(region)
+truth = catalog.copy()
 truth["4FGL J1742.5+5944"].spectral_model.amplitude.value *= 3
 print(truth.names)
 
@@ -131,11 +132,11 @@ print(truth.names)
 
 # %%
 response = LATResponse.parametrised()
-spacecraft = LATOrbitSimulator(cadence="120 s").run(duration="5 yr")
+spacecraft = LATOrbitSimulator(cadence="120 s").run(duration="3 yr")
 simulator = LATEventSimulator(response, spacecraft, energy_min="500 MeV", energy_max="500 GeV")
 events = simulator.run(truth, draco.position, radius="7 deg", seed=6)
-events.write(folder / "photons.fits")
-spacecraft.write(folder / "spacecraft.fits")
+events.write("photons.fits")
+spacecraft.write("spacecraft.fits")
 print(response)
 
 # %% [markdown]
@@ -147,17 +148,17 @@ print(response)
 # keywords); cuts can only become narrower.
 
 # %%
-events = LATEventList.read(folder / "photons.fits")
+events = LATEventList.read("photons.fits")
 print(events)
-print(LATSpacecraft.read(folder / "spacecraft.fits"))
+print(LATSpacecraft.read("spacecraft.fits"))
 
 # %%
 selector = LATEventSelector(
     event_class="SOURCE", energy_min="500 MeV", energy_max="500 GeV", zenith_max="90 deg"
 )
-selected = selector.run(folder / "photons.fits")
+selected = selector.run("photons.fits")
 good = LATGoodTimeSelector("DATA_QUAL>0 && LAT_CONFIG==1").run(
-    selected, folder / "spacecraft.fits"
+    selected, "spacecraft.fits"
 )
 print(f"{len(events)} events, {len(selected)} after the cuts, {len(good)} in good times")
 print(f"good time: {good.ontime.to('yr'):.2f} in {len(good.gti)} intervals")
@@ -170,11 +171,11 @@ print(f"good time: {good.ontime.to('yr'):.2f} in {len(good.gti)} intervals")
 
 # %%
 livetime = LATLivetimeMaker(nside=32, position=draco.position, radius=12 * u.deg).run(
-    good, folder / "spacecraft.fits"
+    good, "spacecraft.fits"
 )
 print(livetime)
 livetime.plot(position=draco.position)
-plt.title("Draco, five simulated years")
+plt.title("Draco, three simulated years")
 plt.show()
 
 # %% [markdown]
@@ -218,7 +219,7 @@ dataset_maker = LATDatasetMaker(
     position=draco.position, width=8 * u.deg, binsz=0.2 * u.deg, response=response
 )
 print(dataset_maker)
-datasets = dataset_maker.run(folder / "photons.fits", folder / "spacecraft.fits", livetime)
+datasets = dataset_maker.run("photons.fits", "spacecraft.fits", livetime)
 dataset = datasets[0]
 print(f"{dataset.counts.data.sum():.0f} counts in {dataset.name}")
 image = dataset.counts.sum_over_axes().smooth(0.2 * u.deg)
@@ -234,8 +235,14 @@ plt.show()
 
 # %%
 models, table = model_maker.run(datasets, return_table=True)
-datasets.models = models
 table["name", "kind", "separation", "spectral", "status"]
+
+# %% [markdown]
+# Draco itself joins them. Mass and channel are placeholders, until all of them are scanned; a first
+# impression of what its norm is correlated with they give.
+
+# %%
+datasets.models = Models([*models, *draco.to_models(mass="100 GeV", channel="b")])
 
 # %% [markdown]
 # Fit as fermipy's `optimize` does: the brightest norms together, each other norm alone, shapes of
@@ -244,16 +251,20 @@ table["name", "kind", "separation", "spectral", "status"]
 # %%
 fit = ROIOptimizer().run(datasets)
 print(fit)
-fit.to_table()["name", "norm", "norm_err", "ts", "npred", "separation"]
+found = fit.to_table()["name", "norm", "norm_err", "ts", "npred", "separation"]
+for column, text in {"norm": ".2e", "norm_err": ".1e", "ts": ".1f", "npred": ".1f"}.items():
+    found[column].format = text
+found["separation"].format = ".2f"
+found
 
 # %% [markdown]
 # The source that was three times as bright has been found to be so:
 
 # %%
 name = "4FGL J1742.5+5944"
-flux = [m[name].spectral_model.integral(1 * u.GeV, 100 * u.GeV).value for m in (truth, fit.models)]
-given = model_maker.run(datasets)[name].spectral_model.integral(1 * u.GeV, 100 * u.GeV).value
-print(f"1 to 100 GeV: catalog {given:.2e}, true {flux[0]:.2e}, fitted {flux[1]:.2e} cm-2 s-1")
+for label, region_models in {"catalog": catalog, "true": truth, "fitted": fit.models}.items():
+    flux = region_models[name].spectral_model.integral(1 * u.GeV, 100 * u.GeV)
+    print(f"{label:8} {flux.to('cm-2 s-1'):.2e}, 1 to 100 GeV")
 
 # %% [markdown]
 # Counts, residuals smoothed with the PSF in units of their standard deviation, and how often each
@@ -276,16 +287,15 @@ plt.show()
 # The fit, its models with covariance and the datasets go to one file.
 
 # %%
-fit.write(folder / "draco_roi.zip")
+fit.write("draco_roi.zip")
 
 # %% [markdown]
 # ## The castro, and limits
 #
-# Now Draco enters. Its flux in every energy bin is scanned with the norms of sources and diffuse
-# emission profiled, and the bins are combined for every mass and channel.
+# Draco's flux in every energy bin is scanned with the norms of sources and diffuse emission
+# profiled, and the bins are combined for every mass and channel.
 
 # %%
-dataset.models = Models([*fit.models, *draco.to_models(mass="100 GeV", channel="b")])
 masses = np.geomspace(6, 1e4, 25) * u.GeV
 estimator = CastroEstimator(masses, ["b", "tau"])
 estimator.estimate_sed(dataset).plot()
@@ -301,7 +311,7 @@ profiled = StackedDMLikelihood(castro).run()
 fixed = StackedDMLikelihood(castro, method="fixed").run()
 ax = profiled.plot_limits(channel="b", label="J profiled")
 fixed.plot_limits(channel="b", ax=ax, label="J fixed", thermal_relic=False)
-ax.set_title("Draco, five simulated years without dark matter")
+ax.set_title("Draco, three simulated years without dark matter")
 plt.show()
 print(f"largest TS of all masses and channels: {np.nanmax(castro.ts.data):.1f}")
 
@@ -343,7 +353,7 @@ simulations:
   "null": {{n: 100}}
 plots: {{channels: [b], kinds: [final_limits, sed]}}
 """
-path = folder / "draco.yaml"
+path = Path("draco.yaml")
 path.write_text(CONFIG)
 print(CONFIG.split("sources:")[0])
 

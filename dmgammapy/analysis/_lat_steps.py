@@ -24,7 +24,9 @@ from ._step_tools import write_table
 
 __all__ = ["reduce", "region"]
 
-QUANTITIES = ("width", "binsz", "energy_min", "energy_max", "zenith_max", "roi_zenith_max")
+QUANTITIES = (
+    "width", "binsz", "margin", "energy_min", "energy_max", "zenith_max", "roi_zenith_max",
+)  # fmt: skip
 
 
 def reduce(params, files, parents, folder):

@@ -96,11 +96,11 @@ class PhotonTasks:
             try:
                 paths = expand_paths(f"@{path}") if is_list else [path]
             except (OSError, ValueError) as error:
-                raise self.config.error(loc, str(error)) from None
+                raise self.config.error(loc, f"the list {path}: {error}") from None
             for j, part in enumerate(paths):
                 if not part.is_file():
                     raise self.config.error(loc, f"no file {part}")
-                found[f"{key}/{k:04d}/{j:05d}"] = str(part)
+                found[f"{key}/{k:04d}/{j:05d}"] = str(part.absolute())
         return found
 
     def _response_files(self, photons, instrument):

@@ -28,8 +28,8 @@ def region_facts(fit):
         ``stat_start``, ``stat``, ``sources``, ``free`` (number of parameters fitted together),
         ``converged``, and ``datasets``: for each ``name``, ``events``, ``energy`` (lowest and
         highest, GeV), ``pixels``, ``masked`` (pixels that are not used at any energy) and, as far
-        as known, ``good_time`` [s], ``irfs``, ``event_type``, ``event_class``, ``zenith_max``
-        [deg], ``livetime`` [s].
+        as known, ``good_time`` [s], ``dates`` (first and last day), ``irfs``, ``event_type``,
+        ``event_class``, ``zenith_max`` [deg], ``livetime`` [s].
     """
     return {
         "stat_start": float(fit.stat_start),
@@ -55,7 +55,10 @@ def _dataset_facts(dataset):
         "masked": int(seen.size - seen.sum()),
     }
     if dataset.gti is not None and len(dataset.gti.table):
-        facts["good_time"] = float(u.Quantity(dataset.gti.time_sum).to_value("s"))
+        gti = dataset.gti
+        facts["good_time"] = float(u.Quantity(gti.time_sum).to_value("s"))
+        ends = gti.time_start[0], gti.time_stop[-1]
+        facts["dates"] = [time.utc.strftime("%Y-%m-%d") for time in ends]
     return facts | _of_meta(dataset.meta_table)
 
 

@@ -13,13 +13,14 @@ SOURCES = {
     "ts": Column(
         "TS", description="By how much −2 ln L is worse without this source.", format=".2f"
     ),
-    "parameter": Column("parameter", description="What scales the source."),
-    "norm": Column("norm", description="Its best value.", format=".3g"),
+    "norm": Column(
+        "norm", description="What scales the source: a flux density, or a factor.", format=".3g"
+    ),
     "norm_err": Column(
         "±", description="Its error; none where it was not fitted or is at its bound.", format=".2g"
     ),
     "unit": Column("unit"),
-    "npred": Column("predicted counts", description="In all datasets and energies.", format=".1f"),
+    "npred": Column("counts", description="Predicted, in all datasets and energies.", format=".1f"),
     "separation": Column(
         "separation", "deg", "From the centre of the region; none of what shines everywhere.", ".2f"
     ),
@@ -31,6 +32,7 @@ DATASETS = [
     Column("dataset"),
     Column("events", description="Selected, in pixels and energy bins that are used."),
     Column("energies", "GeV"),
+    Column("days", description="First and last, UTC."),
     Column("good time", "h", "Sum of the good time intervals.", ".4g"),
     Column("livetime", "h", "Time for which the target was seen, dead time taken off.", ".4g"),
     Column("IRFs", description="Response functions."),
@@ -107,12 +109,14 @@ def _sources(regions):
 
 
 def _cell(row, name):
-    value = row[name]
+    value = getattr(row[name], "value", row[name])
+    if value is np.ma.masked:
+        return None
     if name == "unit":
-        return str(value).replace("1 / (MeV s cm2)", "cm⁻² s⁻¹ MeV⁻¹") or None
-    value = getattr(value, "value", value)
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if value is np.ma.masked else value
+        value = str(value).replace("1 / (MeV s cm2)", "cm⁻² s⁻¹ MeV⁻¹")
+    if name in ("name", "unit"):
+        return str(value).replace(" ", "\u00a0") or None  # in one line
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _datasets(regions):
@@ -138,6 +142,7 @@ def _facts(dataset):
         dataset["name"],
         round(dataset["events"]),
         f"{low} to {high}",
+        " to ".join(dict.fromkeys(dataset.get("dates", ()))) or None,
         *hours,
         dataset.get("irfs"),
         dataset.get("event_type", "").upper() or None,

@@ -57,6 +57,9 @@ class PhotonsConfig(Section):
     )
     width: str = Field("10 deg", description="Side of the region around a target.")
     binsz: str = Field("0.1 deg", description="Size of the pixels.")
+    margin: str | None = Field(
+        None, description="Reach of the exposure around it. Default is that of the PSF."
+    )
     frame: str = Field(
         "icrs", description="Frame of the pixels.", json_schema_extra={"enum": list(FRAMES)}
     )
@@ -90,7 +93,7 @@ class PhotonsConfig(Section):
     _as_list = field_validator("ft1", "ft2", "event_types", mode="before")(as_list)
 
     _angles = field_validator(
-        "width", "binsz", "zenith_max", "roi_zenith_max", mode="before"
+        "width", "binsz", "margin", "zenith_max", "roi_zenith_max", mode="before"
     )(_quantity("deg", "10 deg"))  # fmt: skip
 
     _energies = field_validator("energy_min", "energy_max", mode="before")(

@@ -453,7 +453,10 @@ class DMAnalysis:
 
     @property
     def datasets(self):
-        """Datasets of the targets with their models, as the steps read them."""
+        """Datasets of the targets with their models, as the steps read them.
+
+        Counts of photons, and with fitted regions, are there after `run`.
+        """
         from ._data import read_member
 
         plan = self.pipeline
@@ -461,6 +464,9 @@ class DMAnalysis:
         for member in plan.members.all.values():
             for name in member.files:
                 files = {key: Path(path) for key, path in plan.files((member, name)).items()}
+                links, _ = plan.links((member, name))
+                for key, (_, relative) in links.get("links", {}).items():
+                    files[key] = self.store.verified(relative)
                 described = plan.members.describe(member, name)
                 found += read_member(plan.common | plan.hints, files, described)
         return found

@@ -23,7 +23,7 @@ from .fermipy_config import FermipyTranslation, translate_fermipy_config
 from .good_time import LATGoodTimeSelector
 from .livetime import LATLivetimeMaker
 from .livetime_cube import LivetimeCube
-from .orbits import LATOrbitSimulator
+from .orbits import LATOrbitSimulator, repeat_spacecraft
 from .products import read_counts_cube, read_drm, read_exposure_cube, read_lat_products, read_psf
 from .psf import LATPSFMaker
 from .response import LATResponse
@@ -50,5 +50,6 @@ __all__ = [
     "read_exposure_cube",
     "read_lat_products",
     "read_psf",
+    "repeat_spacecraft",
     "translate_fermipy_config",
 ]

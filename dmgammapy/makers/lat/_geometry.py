@@ -5,17 +5,21 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from gammapy.maps import MapAxis, WcsGeom
 
+from ._parametrised import tabulated
+
 __all__ = [
     "corner_radius",
     "counts_geom",
     "covered",
     "describe",
     "exposure_geom",
+    "psf_reach",
     "read_position",
     "true_energy_axis",
 ]
 
 EDGE_RTOL = 1e-6
+REACH, REACHES = 1.5, (3.0, 12.0)  # 95 % radii of the PSF, deg
 
 
 def read_position(position):
@@ -106,6 +110,18 @@ def _split(start, stop, per_decade):
     """Equal steps from one logarithm to another, ends included."""
     n = int(np.ceil(abs(stop - start) * per_decade - EDGE_RTOL))
     return np.linspace(start, stop, max(n, 0) + 1)
+
+
+def psf_reach(energy):
+    """How far around the counts the sky matters to them, angle.
+
+    Parameters
+    ----------
+    energy : `~astropy.units.Quantity`
+        The lowest.
+    """
+    radius = tabulated("r95", np.array([energy.to_value("MeV")]))[0]
+    return np.round(np.clip(REACH * radius, *REACHES), 1) * u.deg
 
 
 def exposure_geom(geom, energy_axis_true, margin):

@@ -34,7 +34,7 @@ MJD_REFERENCE = 51910, 7.428703703703703e-4  # of mission elapsed time, days, TT
 TELESCOPE = "Fermi-LAT"
 GTI_RTOL = 1e-4
 ZENITH_TOLERANCE = 1e-3  # deg
-BEYOND = 3 * u.deg  # of the exposure, to interpolate the livetime
+BEYOND = 2 * u.deg  # of the exposure, to interpolate the livetime
 
 
 class Reduction:

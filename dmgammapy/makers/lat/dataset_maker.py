@@ -49,8 +49,10 @@ class LATDatasetMaker:
         with a margin of ``energy_margin``.
     energy_margin : float
         Reach of the true energies beyond those of the counts, decades. Default is 0.3.
-    margin : `~astropy.units.Quantity`
-        Reach of the exposure beyond the counts, for sources outside. Default is 3 deg.
+    margin : `~astropy.units.Quantity`, optional
+        Reach of the exposure beyond the counts, for sources and diffuse emission outside. Default
+        is 1.5 times the 95 % radius of the PSF at the lowest energy, between 3 and 12 deg: with
+        3 deg at 500 MeV, 1 % of the Galactic counts of the lowest bin are missing.
     event_types : list of str, int or list
         One dataset each: "FB" (or "PSF", "EDISP") for all types of a kind together, names such
         as "PSF3", several names in a list, or a bit mask. Default is ("FB",).
@@ -116,7 +118,7 @@ class LATDatasetMaker:
         geom=None,
         energy_axis_true=None,
         energy_margin=0.3,
-        margin=3 * u.deg,
+        margin=None,
         event_types=("FB",),
         event_class=None,
         irfs="P8R3_SOURCE_V3",
@@ -159,7 +161,8 @@ class LATDatasetMaker:
         self.geom = geom
         self.energy_axis_true = energy_axis_true
         self.energy_margin = energy_margin
-        self.margin = u.Quantity(margin)
+        lowest = self.geom.axes["energy"].edges[0]
+        self.margin = geometry.psf_reach(lowest) if margin is None else u.Quantity(margin)
         self.event_class = event_class
         self.irfs = irfs
         self.caldb = caldb

@@ -209,7 +209,10 @@ def repeat_spacecraft(spacecraft, duration, precession_period=PRECESSION):
         # vectors, such as SC_POSITION, would have to be turned as well, and nothing needs them
     length = np.asarray(spacecraft.stop, dtype=float) - start
     starts = starts.reshape(-1)[:n_row]
-    return LATSpacecraft(starts, starts + repeat(length), repeat(spacecraft.livetime), data)
+    stops = starts + repeat(length)
+    # rounding of shifted times must not make neighbours overlap
+    np.minimum(stops[:-1], starts[1:], out=stops[:-1])
+    return LATSpacecraft(starts, stops, repeat(spacecraft.livetime), data)
 
 
 def _within(name, value, unit, low, high):

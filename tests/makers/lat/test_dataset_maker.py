@@ -16,7 +16,7 @@ from gammapy.modeling.models import (
 
 from dmgammapy.datasets._render import Renderer
 from dmgammapy.makers.lat import LATDatasetMaker, LATEventList, LATLivetimeMaker, LATResponse
-from dmgammapy.makers.lat._geometry import corner_radius, covered, true_energy_axis
+from dmgammapy.makers.lat._geometry import corner_radius, covered, psf_reach, true_energy_axis
 
 CRAB = (83.6331, 22.0145)
 GOOD_TIME = 63395.650  # s, of the Science Tools' gtmktime
@@ -90,7 +90,7 @@ def test_what_is_in_a_dataset(dataset):
     assert meta["ZENITH_MAX"] == 90
     assert meta["GOOD_TIME"] == pytest.approx(GOOD_TIME, abs=1e-3)
     assert "lat-fb" in str(dataset)  # exposures wider than counts can't be printed with a mask
-    assert dataset.exposure.geom.width.to_value("deg").ravel()[0] == pytest.approx(8 + 2 * 3.2)
+    assert dataset.exposure.geom.width.to_value("deg").ravel()[0] == pytest.approx(8 + 2 * 11.6)
 
 
 def test_isotropic_counts_by_hand(dataset):
@@ -305,6 +305,12 @@ def test_from_fermipy_config(day, settings, test_data, tmp_path):
 
 
 # ---- geometry ---------------------------------------------------------------------------------
+
+
+def test_margin_follows_the_psf():
+    # 1.5 times the published 95 % radii of P8R3_SOURCE_V3 at 100 MeV, 316 MeV, 1 GeV
+    for energy, expected in ((0.1, 12.0), (0.316, 1.5 * 5.67), (1, 1.5 * 2.52), (10, 3.0)):
+        assert psf_reach(energy * u.GeV).to_value("deg") == pytest.approx(expected, abs=0.06)
 
 
 def test_true_energies_share_the_edges():
