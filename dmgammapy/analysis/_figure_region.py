@@ -11,7 +11,7 @@ from . import _figure_common as common
 
 __all__ = ["region_figure_facts", "region_map", "region_significance", "region_spectrum"]
 
-PANEL, HEIGHT = 3.6, 3.9  # inches
+PANEL, HEIGHT = 3.0, 3.5  # inches
 MARKED_TS = 9.0  # of sources that are marked
 MOST_MARKED = 9
 APART = 2.0  # pixels between marks
@@ -47,17 +47,17 @@ def region_map(fit, position=None, title=None):
     # few counts a pixel: colours of the model, which are those of its mean, are its own
     images = [
         (drawing.plot_counts_map, counts["counts"].data, {"title": "Counts", "vmin": 0.0}),
-        (drawing.plot_model_map, counts["npred"].data, {"title": "Models", "vmin": 0.0}),
+        (drawing.plot_model_map, counts["npred"].data, {"title": "Predicted counts", "vmin": 0.0}),
         (
             drawing.plot_residual_map, fit.residual_maps()["significance"].data,
-            {"title": "Residuals, smoothed"},
+            {"title": r"Residuals, smoothed [$\sigma$]"},
         ),
     ]  # fmt: skip
     figure = Figure(figsize=(3 * PANEL, HEIGHT), layout="constrained")
     marks = _marks(fit, geom)
     for k, (draw, image, options) in enumerate(images):
         ax = figure.add_subplot(1, 3, k + 1, projection=geom.wcs)
-        draw(np.where(hidden, np.nan, image), geom.wcs, ax=ax, **options)
+        draw(np.where(hidden, np.nan, image), geom.wcs, ax=ax, label="", **options)
         _draw_marks(ax, marks, position)
         if k:
             ax.coords[1].set_axislabel("")
@@ -88,11 +88,11 @@ def _marks(fit, geom):
     """Position and label of the most significant sources, apart from each other."""
     found = []
     least = APART * np.abs(geom.pixel_scales.to_value("deg")).max()
-    for row in fit.to_table():
-        position = position_of(fit.models[row["name"]])
-        if position is None or not row["ts"] >= MARKED_TS or len(found) == MOST_MARKED:
-            continue
-        if not geom.contains(position).all():
+    models = {model.name: model for model in fit.models}  # made anew by every look at fit.models
+    table = fit.to_table()
+    for row in table[table["ts"] >= MARKED_TS]:
+        position = position_of(models[row["name"]])
+        if position is None or len(found) == MOST_MARKED or not geom.contains(position).all():
             continue
         if any(position.separation(other).deg < least for other, _ in found):
             continue

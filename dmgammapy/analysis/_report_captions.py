@@ -28,7 +28,7 @@ PLOT_KINDS = {
     "region_map": (
         "Regions",
         "Maps",
-        "Counts around {target}, what the fitted models predict, and the significance of what is "
+        "Counts in pixels around {target}, what the fitted models predict, and the significance of what is "
         "left over, smoothed with the PSF, with lines at −3 and 3 σ. The star is the target, "
         "crosses are the most significant sources. {residuals}",
     ),

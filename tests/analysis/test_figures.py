@@ -34,9 +34,8 @@ LIMIT = MEAN + Z95 * SIGMA
 PROCESSES = ("annihilation", "decay")
 KINDS = (
     "spectra sed region_map region_spectrum region_significance castro target_limits "
-    "stack_castro limits best_fits control_limits "
-    "control_best_fits final_limits likelihood_curves contributions jfactor_treatments ts "
-    "simulated_castro simulated_limits"
+    "stack_castro limits best_fits control_limits control_best_fits final_limits "
+    "likelihood_curves contributions jfactor_treatments ts simulated_castro simulated_limits"
 ).split()
 NAMES = ["draco", "segue_1", "carina"]
 

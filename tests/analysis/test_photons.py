@@ -47,7 +47,8 @@ def folder(tmp_path):
     """Folder with the target beside the Crab, a catalog of one source and isotropic emission."""
     write_targets(tmp_path, offset=OFFSET)
     write_catalog(tmp_path / "catalog.fits", [NEBULA])
-    write_isotropic(tmp_path / "isotropic.txt")
+    energies = np.array([100.0, 1e6])  # Galactic emission, too
+    write_isotropic(tmp_path / "isotropic.txt", energies, 1e-8 * (energies / 1e3) ** -2.4)
     return tmp_path
 
 
@@ -98,7 +99,12 @@ def limits_of(analysis):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_day_of_the_crab(folder, day):
     kinds = ["region_map", "region_spectrum", "region_significance", "sed"]
-    how = {"plots": {"kinds": kinds}, "report": True, "jfactor": "fixed"}
+    how = {
+        "plots": {"kinds": kinds},
+        "report": True,
+        "jfactor": "fixed",
+        "background": {"method": "direct"},
+    }
     analysis = prepare(folder, day, **how)
     analysis.run()
     assert not analysis.failures
@@ -112,10 +118,10 @@ def test_day_of_the_crab(folder, day):
     table = region.to_table()
     assert table["name"][0] == NEBULA["Source_Name"]
     assert table["ts"][0] > 50
-    # a third of the day's exposure and half of the flux would be noticed
+    # norms that are free make as many counts as there are
     assert_allclose(table["npred"].sum(), dataset.counts.data.sum(), rtol=1e-3)
 
-    assert_allclose(limits_of(analysis)[0], limit_of_gammapy(region, 20 * u.GeV), rtol=0.05)
+    assert_allclose(limits_of(analysis)[0], limit_of_gammapy(region, 20 * u.GeV), rtol=0.01)
     for kind in kinds:
         path = folder / "results" / "plots" / kind / "offset_fermi-lat.png"
         assert path.stat().st_size > 1000, kind
@@ -154,7 +160,7 @@ def limit_of_gammapy(region, mass):
     sigmav = datasets.models["signal"].parameters["sigmav"]
     for parameter in datasets.models["signal"].parameters:
         parameter.frozen = True
-    fit, values, rises = Fit(), np.array([0, 1, 2, 4, 6, 9]) * 1e-24, []
+    fit, values, rises = Fit(), np.array([0, 2.5, 3, 3.5]) * 1e-24, []
     for value in values:
         sigmav.quantity = value * u.Unit("cm3 s-1")
         fit.optimize(datasets)
@@ -168,7 +174,7 @@ def check_report(results, dataset):
     """What the region says in report and summary."""
     text = (results / "report.html").read_text(encoding="utf-8")
     assert "regions/fermi-lat/offset.ecsv" in text
-    for word in ("Events and reduction", "P8R2_SOURCE_V6", "4FGL\u00a0J0534.5+2200", "2008-08-04"):
+    for word in ("Events and reduction", "P8R2_SOURCE_V6", "4FGL\u00a0J0534.5+2200", "2008\u201108\u201104"):
         assert word in text, word
     summary = (results / "summary.txt").read_text()
     line = next(line for line in summary.splitlines() if "lat-fb" in line)
@@ -276,7 +282,7 @@ def test_simulated_sky(tmp_path):
     spacecraft = LATOrbitSimulator().run(duration="3 d")
     simulator = LATEventSimulator(LATResponse.parametrised(), spacecraft, energy_max="50 GeV")
     source = point(amplitude=1e-9, position=where.directional_offset_by(0 * u.deg, 2 * u.deg))
-    sky = Models([source, isotropic(amplitude=1e-9)])
+    sky = Models([source, isotropic(amplitude=2e-8)])
     simulator.run(sky, where, radius="8 deg", seed=1).write(tmp_path / "ft1.fits")
     spacecraft.write(tmp_path / "ft2.fits")
     write_targets(tmp_path, offset=OFFSET)
@@ -291,7 +297,8 @@ def test_simulated_sky(tmp_path):
         "binsz": "0.5 deg", "energy_max": "50 GeV", "energy_bins_per_decade": 4,
         "zenith_max": "90 deg",
     }  # fmt: skip
-    np.savetxt(tmp_path / "isotropic.txt", [[e, 1e-9 * (e / 1e3) ** -2, 0] for e in (100, 1e6)])
+    energies = np.array([100.0, 1e6])
+    write_isotropic(tmp_path / "isotropic.txt", energies, 2e-8 * (energies / 1e3) ** -2)
     analysis = prepare(tmp_path, photons, region)
     analysis.run()
     assert not analysis.failures

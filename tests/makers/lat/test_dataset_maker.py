@@ -90,7 +90,7 @@ def test_what_is_in_a_dataset(dataset):
     assert meta["ZENITH_MAX"] == 90
     assert meta["GOOD_TIME"] == pytest.approx(GOOD_TIME, abs=1e-3)
     assert "lat-fb" in str(dataset)  # exposures wider than counts can't be printed with a mask
-    assert dataset.exposure.geom.width.to_value("deg").ravel()[0] == pytest.approx(8 + 2 * 11.6)
+    assert dataset.exposure.geom.width.to_value("deg").ravel()[0] == pytest.approx(8 + 2 * 12)
 
 
 def test_isotropic_counts_by_hand(dataset):
