@@ -61,6 +61,7 @@ ROOMS = {
     "modeling": "Models",
     "datasets": "Datasets",
     "makers": "Makers",
+    "makers.lat": "Fermi-LAT",
     "estimators": "Estimators",
     "analysis": "Analysis",
     "visualization": "Visualization",
@@ -72,7 +73,8 @@ def write_api_pages():
     folder = HERE / "api"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    rooms = [r for r in ROOMS if (Path(dmgammapy.__file__).parent / r / "__init__.py").exists()]
+    package = Path(dmgammapy.__file__).parent
+    rooms = [r for r in ROOMS if (package / r.replace(".", "/") / "__init__.py").exists()]
     for room in rooms:
         names = importlib.import_module(f"dmgammapy.{room}").__all__
         title = f"{ROOMS[room]} (``dmgammapy.{room}``)"

@@ -5,9 +5,7 @@ from functools import partial
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable, Table
-from gammapy.datasets import Datasets
-from gammapy.modeling.models import Models
+from astropy.table import QTable
 
 from dmgammapy.datasets import SEDLikelihoodDataset
 from dmgammapy.datasets.io import SED_FORMATS, identify_sed_format
@@ -23,7 +21,7 @@ from dmgammapy.spectra import BinnedSpectra, canonical_channel, channel_label, r
 from dmgammapy.targets import Halo, Target
 from dmgammapy.targets.core import factor_name
 
-from ._archives import read_region
+from ._counts_data import describe, describe_member, read_counts
 from ._files import HeldTables
 from ._hashes import hash_file
 from ._owners import check_owner
@@ -168,7 +166,7 @@ def read_with_owner(params, files, member):
     if kind is None:
         kind = "sed" if _is_sed(path) else "castro"
     if kind == "counts":  # large, and rarely read twice
-        return _read_counts(params, files, member, path), None
+        return read_counts(files, member, path, make_models(params, files, member)), None
     read = _read_sed if kind == "sed" else _read_table
     names = (SPECTRA, member["file"], *member["parts"].values())
     used = {name: [str(files[name]), hash_file(files[name])] for name in names if name in files}
@@ -216,11 +214,6 @@ def _read_sed(params, files, member, path):
     return dataset, said
 
 
-def describe(target, instrument):
-    """Name of a dataset: ``draco`` or ``draco magic``."""
-    return f"{target} {instrument}" if instrument else target
-
-
 def make_models(params, files, member):
     """Dark matter models of a member; mass and channel don't matter."""
     target = Target.from_dict(member["target"])
@@ -239,56 +232,6 @@ def make_models(params, files, member):
         model = models[0].spectral_model
         model.spectra, model.mass, model.channel = spectra, mass, channel
     return models
-
-
-def _read_counts(params, files, member, path):
-    datasets = read_region(path) if member.get("region") else Datasets.read(path)
-    others = Models()
-    if member.get("models"):
-        others = Models.read(files[member["models"]])
-    # one source, that all datasets share
-    source = make_models(params, files, member)
-    given = [dataset.name for dataset in datasets]
-    _check_models(others, given, member)
-    for dataset in datasets:
-        dataset.models = [*(dataset.models or ()), *others, *source]
-    _rename(datasets, member)
-    if member["instrument"]:
-        for dataset in datasets:
-            dataset.meta_table = Table({"TELESCOP": [member["instrument"]]})
-    return list(datasets)
-
-
-def _check_models(models, names, member):
-    """Refuse models of which no dataset would take notice."""
-    for model in models:
-        wanted = np.atleast_1d(model.datasets_names or []).tolist()
-        if wanted and not set(wanted) & set(names):
-            raise ValueError(
-                f"{member['shown']}: the model {model.name!r} is for the datasets "
-                f"{', '.join(wanted)}, none of {', '.join(names)}."
-            )
-
-
-def _rename(datasets, member):
-    """Name datasets after target and instrument, as random numbers go by these names.
-
-    Files of several targets often use the same names for their datasets.
-    """
-    prefix = describe_member(member)
-    names = {}
-    for dataset in datasets:
-        more = "" if len(datasets) == 1 else f" {dataset.name}"
-        names[dataset.name] = f"{prefix}{more}"
-    models = {id(model): model for dataset in datasets for model in dataset.models}
-    for model in models.values():
-        if model.datasets_names is not None:
-            old = np.atleast_1d(model.datasets_names).tolist()
-            model.datasets_names = [names.get(name, name) for name in old]
-    for dataset in datasets:
-        own = list(dataset.models)
-        dataset._name = names[dataset.name]
-        dataset.models = own
 
 
 def _read_table(params, files, member, path):
@@ -501,7 +444,3 @@ def _check_energies(rows, dataset, path):
                     f"{path}: {name} of {dataset.name}, bin {k}, is {given[k]:.5g} GeV, its file "
                     f"says {expected[k]:.5g} GeV; rows must be in the order of the bins."
                 )
-
-
-def describe_member(member):
-    return describe(member["target"]["name"], member["instrument"])

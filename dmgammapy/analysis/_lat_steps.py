@@ -9,6 +9,7 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
+from astropy.table import Table, vstack
 from gammapy.datasets import Datasets
 from gammapy.modeling.models import Models
 
@@ -22,8 +23,9 @@ from ._region_facts import region_facts
 from ._sections_lat import PARAMETRISED
 from ._step_tools import write_table
 
-__all__ = ["reduce", "region"]
+__all__ = ["photon_maker", "reduce", "region"]
 
+BRIGHT, FEW = 1000, 3
 QUANTITIES = (
     "width", "binsz", "margin", "energy_min", "energy_max", "zenith_max", "roi_zenith_max",
 )  # fmt: skip
@@ -32,21 +34,20 @@ QUANTITIES = (
 def reduce(params, files, parents, folder):
     """Counts and response of the region around a target, from event files."""
     target = Target.from_dict(params["target"])
-    settings = _settings(params["photons"])
-    settings["components"] = [_settings(part) for part in settings["components"]]
-    maker = LATDatasetMaker(
-        position=_position(target),
-        caldb=params["caldb"],
-        cache=params["cache"],
-        show_progress=False,
-        **settings,
-    )
+    folders = {name: params[name] for name in ("caldb", "cache")}
+    maker = photon_maker(params["photons"], target, show_progress=False, **folders)
     datasets = maker.run(
         _several(files, "ft1/"), _several(files, "ft2/") or None, files.get("livetime")
     )
     write_datasets(datasets, folder / params["output"])
-    counts = {dataset.name: float(dataset.counts.data.sum()) for dataset in datasets}
-    return {"counts": counts}
+    return {"counts": {dataset.name: float(dataset.counts.data.sum()) for dataset in datasets}}
+
+
+def photon_maker(given, target, **more):
+    """`LATDatasetMaker` of what a configuration says of photons, around a target."""
+    settings = _settings(given)
+    settings["components"] = [_settings(part) for part in settings["components"]]
+    return LATDatasetMaker(position=_position(target), **settings, **more)
 
 
 def _settings(given):
@@ -89,7 +90,7 @@ def region(params, files, parents, folder):
     wanted = params["region"]
     with tempfile.TemporaryDirectory() as templates:
         if wanted is not None:
-            maker = _model_maker(wanted, files, templates, datasets)
+            maker = _model_maker(params, files, templates, datasets)
             made, table = maker.run(datasets, position=_position(target), return_table=True)
             models = Models([*models, *made])
         datasets.models = models
@@ -100,6 +101,8 @@ def region(params, files, parents, folder):
         fit.write(output)
     if not fit.converged:
         notes.append(f"{target.name}: the fit of the region did not converge.")
+    if table is not None:
+        notes += [f"{target.name}: {note}" for note in _notes(table)]
     write_table(_sources(fit, table), folder / params["table"])
     return {"notes": notes, "facts": region_facts(fit)}
 
@@ -109,22 +112,25 @@ def _read_counts(path):
     return read_datasets(path) if Path(path).suffix == ".zip" else Datasets.read(path)
 
 
-def _model_maker(wanted, files, templates, datasets):
+def _model_maker(params, files, templates, datasets):
+    wanted = params["region"]
     isotropic = files.get("isotropic") or {
         name.partition("/")[2]: path
         for name, path in files.items()
         if name.startswith("isotropic/")
     }
-    free_ts = wanted["free_significance"] ** 2
+    beyond = wanted["free_significance"]
     return ROIModelMaker(
         catalogs=_several(files, "catalog/"),
         diffuse=files.get("diffuse"),
         isotropic=isotropic or None,
         sources=wanted["sources"],
-        extended_dir=files.get("extended"),
+        exclude=wanted["exclude"],
+        extended_dir=params["extended_dir"],
         radius=u.Quantity(wanted["radius"]) if wanted["radius"] else _reach(datasets),
         free_radius=u.Quantity(wanted["free_radius"]),
-        free_ts_min=free_ts,
+        free_ts_beyond=None if beyond is None else beyond**2,
+        npred_min=wanted["npred_min"],
         template_dir=templates,
     )
 
@@ -140,12 +146,38 @@ def _reach(datasets):
 
 
 def _sources(fit, table):
-    """Table of the fit, with what the catalogs say of the sources."""
+    """Table of the fit with what the catalogs say, and of the sources that are left out."""
     found = fit.to_table()
-    if table is not None:
-        known = {str(row["name"]): row for row in table}
-        for column in ("catalog", "status"):
-            found[column] = [
-                str(known[name][column]) if name in known else "" for name in found["name"]
-            ]
+    if table is None:
+        return found
+    known = {str(row["name"]): row for row in table}
+    for column in ("catalog", "status", "reason"):
+        found[column] = [
+            str(known[name][column]) if name in known else "" for name in found["name"]
+        ]
+    names = set(found["name"])
+    left = [row for row in table if row["status"] != "kept" and str(row["name"]) not in names]
+    for row in left:
+        empty = {name: np.nan for name in found.colnames if found[name].dtype.kind == "f"}
+        empty |= {name: "" for name in found.colnames if found[name].dtype.kind in "UO"}
+        said = {name: str(row[name]) for name in ("name", "catalog", "status", "reason")}
+        found = vstack(
+            [found, Table([empty | said | {"separation": row["separation"], "free": False}])]
+        )
     return found
+
+
+def _notes(table):
+    """What a reader of limits must know of the models of a region."""
+    notes = []
+    dropped = [row for row in table if row["status"] == "dropped"]
+    if dropped:
+        bright = [row for row in dropped if row["ts"] >= BRIGHT]
+        bright.sort(key=lambda row: -row["ts"])
+        names = ", ".join(f"{row['name']} (TS {row['ts']:.0f})" for row in bright[:FEW])
+        more = f", the brightest {names}" if bright else ""
+        notes.append(f"{len(dropped)} sources of the catalogs are left out{more}; see the table.")
+    for row in table:
+        if row["status"] == "replaced" or (row["status"] == "kept" and str(row["reason"])):
+            notes.append(f"{row['name']}: {row['reason']}.")
+    return notes

@@ -71,8 +71,18 @@ class Plan(PhotonTasks, SimulationTasks, BlankTasks):
             "norm_type": config.norm_type,
             "interpolation": config.interpolation,
             "cl": config.limits.cl,
-            "background": config.background.model_dump(mode="json"),
+            "background": self._background,
         }
+
+    @cached_property
+    def _background(self):
+        """How backgrounds are treated, with the method that applies."""
+        background = self.config.background.model_dump(mode="json")
+        if background["method"] is None:
+            regions = any(map(self.members.has_region, self.config.sources))
+            direct = regions and background["cov_scale"] is None
+            background["method"] = "direct" if direct else "bins"
+        return background
 
     @cached_property
     def hints(self):

@@ -1,9 +1,14 @@
 """Tasks about photons and regions: what `Plan` makes of event files and what else shines."""
 
+from pathlib import Path
+
+from dmgammapy.makers._roi_extra import make_source
 from dmgammapy.makers.lat._caldb import find_irf_files, resolve_event_types
+from dmgammapy.makers.lat._expressions import FilterExpression
 from dmgammapy.makers.lat._fits import expand_paths
 
 from ._finding import place_of
+from ._lat_steps import photon_maker
 from ._sections_lat import PARAMETRISED
 
 __all__ = ["PhotonTasks"]
@@ -54,6 +59,7 @@ class PhotonTasks:
         region = None
         if section.region is not None:
             region = section.region.model_dump(mode="json")
+            self._check_sources(section.region, instrument)
             files |= self._region_files(section.region, instrument)
         models = self.members.models_file(member, instrument)
         if models is not None:
@@ -65,6 +71,7 @@ class PhotonTasks:
                 "spatial": member.spatial, "process": self.config.process,
             },
             [region_file(task), f"{places(task)}.ecsv"], files, parents,
+            hints={"extended_dir": self._templates_of(section.region, instrument)},
         )  # fmt: skip
 
     def _reduce(self, member, instrument, params):
@@ -79,6 +86,7 @@ class PhotonTasks:
             loc = place_of(self.config, instrument, "photons", "livetime")
             files["livetime"] = str(self._existing(photons.livetime, loc))
         settings = photons.model_dump(mode="json", exclude=set(NOT_SETTINGS))
+        self._check_settings(settings, member, instrument)
         folders = ("caldb", "cache")
         self._new(
             task, "reduce", "_lat_steps:reduce",
@@ -86,6 +94,24 @@ class PhotonTasks:
             hints={name: self._folder_of(photons, instrument, name) for name in folders},
         )  # fmt: skip
         return [task, output], [task]
+
+    def _check_settings(self, settings, member, instrument):
+        """Refuse settings that the reduction would refuse, before anything is done."""
+        try:
+            FilterExpression(settings["filter"] or "START>=0")
+            photon_maker(settings, member.target, show_progress=False)
+        except (TypeError, ValueError) as error:
+            loc = place_of(self.config, instrument, "photons")
+            raise self.config.error(loc, str(error)) from None
+
+    def _check_sources(self, region, instrument):
+        """Refuse sources of which no model can be made."""
+        for k, source in enumerate(region.sources):
+            try:
+                make_source(source)
+            except (KeyError, TypeError, ValueError) as error:
+                loc = place_of(self.config, instrument, "region", "sources", k)
+                raise self.config.error(loc, str(error)) from None
 
     def _photon_files(self, member, instrument, key):
         """Event or spacecraft files of a member, by name."""
@@ -128,6 +154,16 @@ class PhotonTasks:
         loc = place_of(self.config, instrument, "photons", key)
         return str(self.config.resolve(text, loc))
 
+    def _templates_of(self, region, instrument):
+        """Folder of templates of extended sources, or None."""
+        if region is None or region.extended_dir is None:
+            return None
+        loc = place_of(self.config, instrument, "region", "extended_dir")
+        folder = self.config.resolve(region.extended_dir, loc)
+        if not folder.is_dir():
+            raise self.config.error(loc, f"no folder {folder}")
+        return str(folder)
+
     def _region_files(self, region, instrument):
         """Input files of the models of a region, by name."""
         found = {}
@@ -140,6 +176,10 @@ class PhotonTasks:
             add(f"catalog/{k:02d}", text, "catalogs", k)
         if region.diffuse is not None:
             add("diffuse", region.diffuse, "diffuse")
+        folder = self._templates_of(region, instrument)
+        if folder is not None:
+            paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+            found |= {f"template/{k:04d}": str(path) for k, path in enumerate(paths)}
         if isinstance(region.isotropic, str):
             add("isotropic", region.isotropic, "isotropic")
         elif region.isotropic is not None:

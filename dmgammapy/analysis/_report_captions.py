@@ -28,9 +28,9 @@ PLOT_KINDS = {
     "region_map": (
         "Regions",
         "Maps",
-        "Counts in pixels around {target}, what the fitted models predict, and the significance of what is "
-        "left over, smoothed with the PSF, with lines at −3 and 3 σ. The star is the target, "
-        "crosses are the most significant sources. {residuals}",
+        "Counts in pixels around {target}, what the fitted models predict, and the significance "
+        "of what is left over, smoothed with the PSF, with lines at −3 and 3 σ. The star is the "
+        "target, crosses are the most significant sources. {residuals}",
     ),
     "region_spectrum": (
         "Regions",

@@ -36,8 +36,8 @@ DATASETS = [
     Column("good time", "h", "Sum of the good time intervals.", ".4g"),
     Column("livetime", "h", "Time for which the target was seen, dead time taken off.", ".4g"),
     Column("IRFs", description="Response functions."),
-    Column("event types"),
-    Column("zenith angle below", "deg", "Events beyond are taken for the limb of the Earth.", "g"),
+    Column("types", description="Event types."),
+    Column("zenith", "deg", "Largest zenith angle of events.", "g"),
     Column("pixels"),
     Column("masked", description="Pixels that are used at no energy."),
 ]

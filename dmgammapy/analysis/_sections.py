@@ -350,10 +350,11 @@ class BackgroundConfig(Section):
     cov_scale: float | None = Field(
         None, gt=0, description="Width of priors around a global fit, in its errors."
     )
-    method: str = Field(
-        "bins",
-        description="bins: bin by bin; direct: all counts for every mass and channel.",
-        json_schema_extra={"enum": ["bins", "direct"]},
+    method: str | None = Field(
+        None,
+        description="bins: bin by bin; direct: all counts for every mass and channel. Default is "
+        "direct where regions are fitted (and cov_scale is not given), otherwise bins.",
+        json_schema_extra={"enum": ["bins", "direct", None]},
     )
 
     _shorthand = short_form("free", str | list)
@@ -361,7 +362,7 @@ class BackgroundConfig(Section):
     @field_validator("method")
     @classmethod
     def _is_method(cls, value):
-        return choice(value, ("bins", "direct"))
+        return value if value is None else choice(value, ("bins", "direct"))
 
     @field_validator("free", mode="before")
     @classmethod

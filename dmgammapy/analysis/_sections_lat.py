@@ -13,14 +13,15 @@ FRAMES = ("icrs", "galactic")
 PARAMETRISED = "parametrised"
 
 
-def _quantity(unit, example):
-    """Validator of a text that stands for a quantity; the text is kept."""
+def _quantity(unit, example, zero=False):
+    """Validator of a text that stands for a positive quantity; the text is kept."""
 
     def check(cls, value):
         if value is None:
             return value
         try:
-            good = u.Quantity(value).to_value(unit) >= 0
+            number = u.Quantity(value).to_value(unit)
+            good = number > 0 or (zero and number == 0)
         except (TypeError, ValueError, u.UnitConversionError):
             good = False
         if not good:
@@ -93,8 +94,10 @@ class PhotonsConfig(Section):
     _as_list = field_validator("ft1", "ft2", "event_types", mode="before")(as_list)
 
     _angles = field_validator(
-        "width", "binsz", "margin", "zenith_max", "roi_zenith_max", mode="before"
+        "width", "binsz", "zenith_max", "roi_zenith_max", mode="before"
     )(_quantity("deg", "10 deg"))  # fmt: skip
+
+    _margins = field_validator("margin", mode="before")(_quantity("deg", "5 deg", zero=True))
 
     _energies = field_validator("energy_min", "energy_max", mode="before")(
         _quantity("MeV", "500 MeV")
@@ -124,7 +127,7 @@ class RegionConfig(Section):
     """What else shines around a target. A text is taken as ``catalogs``."""
 
     shorthand = ({"type": "string"},)
-    listed = ("catalogs",)
+    listed = ("catalogs", "exclude")
 
     catalogs: list[str] = Field([], description="Catalogs of sources, 4FGL or 3FHL (FITS).")
     diffuse: str | None = Field(None, description="Galactic diffuse emission, a cube (FITS).")
@@ -132,23 +135,35 @@ class RegionConfig(Section):
         None, description="Isotropic emission, a table of text; or one for each event type."
     )
     sources: list[dict[str, Any]] = Field(
-        [], description="More sources: name, ra, dec, and a spectrum."
+        [],
+        description="More sources, with the keys of fermipy: name, ra, dec, SpectrumType, "
+        "Prefactor [cm-2 s-1 MeV-1], Index, Scale [MeV] ...",
     )
     extended_dir: str | None = Field(None, description="Folder with templates of the catalogs.")
     radius: str | None = Field(
         None, description="Sources within this angle of the target. Default is as far as counts "
         "of the region may come from.",
     )  # fmt: skip
-    free_radius: str = Field(
-        "3 deg", description="Norms of sources within this angle of the target are fitted."
+    exclude: list[str] = Field(
+        [], description="Catalog sources to leave out, such as one that is the target itself."
     )
-    free_significance: float = Field(
-        5.0, ge=0, description="Norms of sources as significant are fitted, too."
+    free_radius: str = Field(
+        "3 deg",
+        description="Norms of all sources within this angle of the target are fitted: what is "
+        "held there would take up a signal.",
+    )
+    free_significance: float | None = Field(
+        None, ge=0, description="Norms of sources beyond that are as significant are fitted, too."
+    )
+    npred_min: float | None = Field(
+        None, ge=0, description="Least counts of a catalog source. Default is any."
     )
     optimize: bool = Field(True, description="Fit in steps, the brightest first, before all.")
 
     _shorthand = short_form("catalogs", str)
 
-    _as_list = field_validator("catalogs", mode="before")(as_list)
+    _as_list = field_validator("catalogs", "exclude", mode="before")(as_list)
 
-    _angles = field_validator("radius", "free_radius", mode="before")(_quantity("deg", "3 deg"))
+    _angles = field_validator("radius", "free_radius", mode="before")(
+        _quantity("deg", "3 deg", zero=True)
+    )

@@ -184,7 +184,8 @@ def _used(params, targets):
 def _regions(params):
     """Fitted regions, a line for each dataset."""
     rows = [("region", "dataset", "events", "good time", "-2 ln L", "models", "free")]
-    for region in params["regions"]:
+    regions = params.get("regions", [])
+    for region in regions:
         name = ", ".join(part for part in (region["target"], region["instrument"]) if part)
         for k, dataset in enumerate(region.get("datasets", ())):
             time = f"{dataset['good_time']:.6g} s" if "good_time" in dataset else "-"
@@ -197,7 +198,7 @@ def _regions(params):
     if len(rows) == 1:
         return ""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"Regions ({len(params['regions'])})"]
+    lines = [f"Regions ({len(regions)})"]
     for row in rows:
         left = [f"{text:<{w}}" for text, w in zip(row[:2], widths, strict=False)]
         right = [f"{text:>{w}}" for text, w in zip(row[2:], widths[2:], strict=True)]

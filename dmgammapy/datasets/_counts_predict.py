@@ -3,16 +3,36 @@
 import logging
 
 import numpy as np
-from gammapy.modeling.models import FoVBackgroundModel, TemplateSpatialModel
+from gammapy.modeling.models import FoVBackgroundModel, SkyModel, TemplateSpatialModel
 
 from . import _counts_kernels as kernels
 from ._counts_models import copy_with
+from ._render import _with_spectrum
 
-__all__ = ["CountsPredictions"]
+__all__ = ["CountsPredictions", "rendered_peak"]
 
 log = logging.getLogger(__name__)
 
 FEW_COMPONENTS = 8
+
+
+def rendered_peak(renderer, model, changes=None):
+    """Most counts of a model in a pixel, margins of a map and masked pixels included.
+
+    Parameters
+    ----------
+    renderer : `~dmgammapy.datasets._render.Renderer`
+    model : `~gammapy.modeling.models.SkyModel`
+        Or another kind of model, which has no margins and gives zero.
+    changes : dict, optional
+        ``{parameter of the model: value}``, other than the present ones.
+    """
+    if not isinstance(model, SkyModel):
+        return 0.0
+    evaluator = renderer._evaluator(copy_with(model, changes) if changes else model)
+    if not evaluator.contributes:
+        return 0.0
+    return float(np.nanmax(evaluator.compute_npred().data, initial=0.0))
 
 
 class CountsPredictions:
@@ -122,7 +142,8 @@ class CountsPredictions:
         what = f"model {model.name!r}"
         if model.name == self.source and self._spectrum is not None:
             npred = renderer.npred_spectra(model, [self._spectrum], single_precision=True)[0]
-            return terms.clean(npred, what)
+            other = _with_spectrum(model, self._spectrum)
+            return terms.clean(npred, what, lambda: rendered_peak(renderer, other))
         changes = {}
         if component.parameter is not None:
             own = component.own or component.parameter
@@ -136,7 +157,7 @@ class CountsPredictions:
         else:
             changed = copy_with(model, changes) if changes else model
             npred = renderer.npred(changed, single_precision=self._as_gammapy(component))
-        return terms.clean(npred, what)
+        return terms.clean(npred, what, lambda: rendered_peak(renderer, model, changes))
 
     def _fluxes(self, component, changes):
         """Flux of a component in the true energy bins, with other values of its parameters.

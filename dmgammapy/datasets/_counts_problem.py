@@ -8,7 +8,7 @@ __all__ = ["DatasetTerms", "Problem", "make_problem"]
 
 HUGE = 1e100  # Gammapy's ratio of acceptances where there is none OFF
 NEGATIVE_NOISE = 1e-6  # of the largest value: what Fourier transforms leave
-NEGATIVE_COUNTS = 1e-8  # the same of a source whose largest value lies outside of the counts
+FAR_NOISE = 1e-5  # the same of a source whose largest value lies outside of the counts
 
 
 @dataclass
@@ -123,10 +123,23 @@ class DatasetTerms:
                 "not masked."
             )
 
-    def clean(self, npred, what):
+    def clean(self, npred, what, rendered_peak=None):
         """Bring a predicted cube into shape, zero where it is masked.
 
         Rounding noise of Fourier transforms below zero stays, as in Gammapy.
+
+        Parameters
+        ----------
+        npred : array, shape (n_energy, ny, nx)
+        what : str
+            What predicts it, for errors.
+        rendered_peak : callable, optional
+            Gives the largest value of the model anywhere, outside of the counts as well. It is
+            called only if values are negative beyond the noise of a source within.
+
+        Returns
+        -------
+        npred : array, shape (n_energy, n_pixel)
 
         Raises
         ------
@@ -142,10 +155,12 @@ class DatasetTerms:
                 f"{(~np.isfinite(npred)).sum()} bins."
             )
         lowest = npred.min()
-        if lowest < -max(NEGATIVE_NOISE * npred.max(), NEGATIVE_COUNTS):
+        if lowest < -NEGATIVE_NOISE * max(npred.max(), 0.0):
             if -lowest <= NEGATIVE_NOISE * peak:
                 # what is masked is the source itself: beside it noise alone is left
                 return np.where(np.abs(npred) > NEGATIVE_NOISE * peak, npred, 0.0)
+            if rendered_peak is not None and -lowest <= FAR_NOISE * rendered_peak():
+                return np.where(np.abs(npred) > -lowest, npred, 0.0)
             place = np.argwhere(npred == lowest)[0][0]
             raise ValueError(
                 f"dataset {self.name!r}: the predicted counts of {what} are negative, down to "

@@ -1,5 +1,8 @@
 """Predicted counts of the components of a model on Gammapy datasets, one by one and fast."""
 
+import logging
+from contextlib import contextmanager
+
 import astropy.units as u
 import numpy as np
 from gammapy.datasets import map as gammapy_map
@@ -337,7 +340,8 @@ class Renderer:
             use_cache=False,
         )
         psf = None if self._has_psf else self.dataset.psf
-        evaluator.update(self._exposure, psf, None, self._geom, self._mask)
+        with _silent():
+            evaluator.update(self._exposure, psf, None, self._geom, self._mask)
         return evaluator
 
     def _evaluated(self, model):
@@ -384,6 +388,18 @@ class Renderer:
 
     def _offset(self, geom):
         return geometry.offset(geom, self._geom, self.dataset.name)
+
+
+@contextmanager
+def _silent():
+    """Without Gammapy's warning of sources outside, for which exposures have margins."""
+    logger = logging.getLogger("gammapy.datasets.evaluator")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _with_spectrum(model, spectrum):

@@ -14,15 +14,14 @@ from dmgammapy.datasets import CountsLikelihood, SEDLikelihoodDataset, find_sour
 from dmgammapy.datasets.scans import LikelihoodScans
 from dmgammapy.utils import progress
 
-from ._conversion import FLUX_UNITS, SpectraKey, convert_rows, unit_flux
+from ._castro_comparison import method_note
+from ._conversion import SpectraKey, convert_rows, unit_flux
 from .castro_cube import CastroCube
 from .limits import delta_stat_upper
 
 __all__ = ["CountsCastro", "group_by_source", "is_counts"]
 
 log = logging.getLogger(__name__)
-
-SMALL_DIFFERENCE = 0.02  # between the methods, in limits
 
 
 def is_counts(dataset):
@@ -200,50 +199,8 @@ class CountsCastro:
         )
 
     def dispersion_note(self, sed):
-        """What energy dispersion and the shape of the spectrum within bins do to the limits.
-
-        The counts of every mass and channel, folded with the full response, against those the
-        conversion of bins assumes. For many counts the limit goes like
-        ``1 / sqrt(sum_b (N_b / U_b)^2)`` with N_b the counts of unit strength and U_b those at the
-        limit of bin b.
-
-        Parameters
-        ----------
-        sed : `~dmgammapy.datasets.SEDLikelihoodDataset`
-            From `sed`.
-
-        Returns
-        -------
-        note : str or None
-            None if limits are expected to agree within 2 %.
-        """
-        likelihood, estimator = self._likelihood, self.estimator
-        spectral = sed.models[0].spectral_model
-        edges = sed.energy_edges
-        folded = 0.0
-        for response, counts in zip(likelihood.response, likelihood.totals(edges), strict=True):
-            flux, valid = self._unit_flux(spectral, response.energy_edges)
-            folded = folded + flux @ counts
-        flux, valid = self._unit_flux(spectral, edges, estimator.norm_type)
-        reference = sed.ref(estimator.norm_type).to_value(FLUX_UNITS[estimator.norm_type])
-        assumed = flux / reference * sed.ref_npred
-        limit = sed.norm_ul(estimator.cl) * sed.ref_npred
-        good = np.isfinite(limit) & (limit > 0)
-        power = [
-            np.sqrt(((n[..., good] / limit[good]) ** 2).sum(axis=-1)) for n in (folded, assumed)
-        ]
-        seen = valid & (power[0] > 0) & (power[1] > 0)
-        if not seen.any():
-            return None
-        ratio = np.where(seen, power[0] / np.where(seen, power[1], 1.0), 1.0)
-        if np.abs(ratio - 1).max() < SMALL_DIFFERENCE:
-            return None
-        low, high = ratio[seen].min(), ratio[seen].max()
-        return (
-            f"{sed.models[0].name}: converted bin by bin, without energy dispersion between bins; "
-            f"limits are expected to be {low:.2f} to {high:.2f} times those of method='direct' "
-            "(fixed background)."
-        )
+        """What conversion bin by bin does to limits of the last `sed`, see `method_note`."""
+        return method_note(self, sed, self._likelihood)
 
     def _source_models(self, likelihood):
         """Copy of the source's model, on its own."""

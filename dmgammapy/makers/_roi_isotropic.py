@@ -16,6 +16,7 @@ from gammapy.modeling.models import (
 from gammapy.utils.scripts import make_path
 
 from ._roi_diffuse import diffuse_norm
+from ._roi_event_types import event_types_of, parse_event_types
 
 __all__ = ["isotropic_models", "match_files", "misalignment", "read_isotropic"]
 
@@ -80,7 +81,8 @@ def isotropic_models(isotropic, datasets, energy_range=None, share_norm=True, na
     Parameters
     ----------
     isotropic : path, `~gammapy.modeling.models.SkyModel` or dict
-        One for all datasets, or ``{dataset name or event type: path}``.
+        One for all datasets, or ``{dataset name or event type: path}``. A model is taken as it
+        is.
     datasets : list of `~gammapy.datasets.Dataset`
     energy_range : tuple of float, optional
         Least and greatest true energy in MeV. Beyond the file's energies the outermost two
@@ -93,10 +95,17 @@ def isotropic_models(isotropic, datasets, energy_range=None, share_norm=True, na
     -------
     models : list of `~gammapy.modeling.models.SkyModel`
     notes : list of list of str
+
+    Raises
+    ------
+    ValueError
+        If one file is for several event types, whose residual background of cosmic rays differs,
+        or as `match_files`.
     """
     if isinstance(isotropic, SkyModel):
         return [isotropic], [[]]
     if not isinstance(isotropic, dict):
+        _check_one_type(isotropic, datasets)
         isotropic = {None: isotropic}
     files = match_files(isotropic, datasets)
     models, notes, first = [], [], None
@@ -128,8 +137,10 @@ def match_files(files, datasets):
     Parameters
     ----------
     files : dict
-        ``{dataset name or event type: path}``; the key None is for all. An event type is a word
-        of the dataset's name: "PSF3" in "draco-PSF3" and "draco_psf3".
+        ``{dataset name or event type: path}``; the key None is for all. Event types, such as
+        "PSF3", "FB" or "PSF2-PSF3", are those in the column EVENT_TYPE of the dataset's
+        ``meta_table``, or else in its name: "PSF3" in "draco-PSF3" and "draco_psf3". Case doesn't
+        matter.
     datasets : list of `~gammapy.datasets.Dataset`
 
     Returns
@@ -146,14 +157,15 @@ def match_files(files, datasets):
         return {None: None}
     names = {key: [] for key in files}
     for dataset in datasets:
-        fitting = [key for key in files if key == dataset.name] or [
-            key for key in files if str(key).lower() in _words(dataset.name)
-        ]
+        fitting = _fitting(files, dataset)
         if len(fitting) != 1:
+            types = event_types_of(dataset)
+            known = f"event type {'-'.join(types)}" if types else "unknown event type"
             raise ValueError(
-                f"dataset {dataset.name!r}: {len(fitting)} isotropic templates fit its name "
-                f"({', '.join(map(str, fitting)) or 'none'}) of {', '.join(map(str, files))}; "
-                "give exactly one by dataset name, or by the event type in the name."
+                f"dataset {dataset.name!r}: {len(fitting)} isotropic templates fit its name or "
+                f"{known} ({', '.join(map(str, fitting)) or 'none'}) of "
+                f"{', '.join(map(str, files))}; give exactly one by dataset name, or by event "
+                "type."
             )
         names[fitting[0]].append(dataset.name)
     idle = [str(key) for key, found in names.items() if not found]
@@ -165,8 +177,32 @@ def match_files(files, datasets):
     return names
 
 
-def _words(name):
-    return re.split(r"[^a-z0-9]+", name.lower())
+def _fitting(files, dataset):
+    """Keys that fit a dataset: its name, else its event types, else a word of its name."""
+    types = event_types_of(dataset)
+    words = re.split(r"[^a-z0-9]+", dataset.name.lower())
+    return (
+        [key for key in files if key == dataset.name]
+        or [key for key in files if str(key).lower() == dataset.name.lower()]
+        or [key for key in files if types and parse_event_types(key) == types]
+        or [key for key in files if str(key).lower() in words and not parse_event_types(key)]
+    )
+
+
+def _check_one_type(path, datasets):
+    """Refuse one template for several event types."""
+    types = {}
+    for dataset in datasets:
+        known = event_types_of(dataset)
+        if known:
+            types.setdefault("-".join(known), []).append(dataset.name)
+    if len(types) > 1:
+        found = ", ".join(f"{kind} ({', '.join(names)})" for kind, names in types.items())
+        raise ValueError(
+            f"isotropic template {path}: one file for datasets of different event types, {found}, "
+            "whose backgrounds of cosmic rays differ; give {event type: path} with a file for "
+            f"each of {', '.join(types)}."
+        )
 
 
 def _template(path, energy_range):

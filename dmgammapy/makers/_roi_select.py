@@ -23,7 +23,14 @@ from dmgammapy.datasets._counts_models import norm_parameter
 
 from ._roi_table import names_of, plain_name
 
-__all__ = ["find_model", "free_sources", "freeze_sources", "is_diffuse", "select_sources"]
+__all__ = [
+    "find_model",
+    "free_near",
+    "free_sources",
+    "freeze_sources",
+    "is_diffuse",
+    "select_sources",
+]
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +243,40 @@ def free_sources(
     """
     chosen = select_sources(models, names, radius, position, significance_min, exclude, table)
     return _set_frozen(models, chosen, pars, False)
+
+
+def free_near(models, sources, radius, ts_min=None, ts_beyond=None):
+    """Free the norms of catalog sources near the centre, and of bright ones beyond.
+
+    Parameters
+    ----------
+    models : `~gammapy.modeling.models.Models`
+        Changed in place.
+    sources : list of `~dmgammapy.makers._roi_catalogs.ROISource`
+        Extended ones are as near as their edges.
+    radius : float or None
+        In deg; None for no source near.
+    ts_min : float, optional
+        Least TS of sources within the radius; those of unknown TS are freed. Default is any.
+    ts_beyond : float, optional
+        Least TS of sources beyond the radius. Default is none of them.
+
+    Returns
+    -------
+    names : list of str
+        Sources whose norms are free now.
+    """
+    names = []
+    for source in sources:
+        if source.kind != "source":
+            continue
+        if radius is not None and source.separation - source.radius <= radius:
+            wanted = ts_min is None or not source.ts < ts_min
+        else:
+            wanted = ts_beyond is not None and source.ts >= ts_beyond
+        if wanted:
+            names.append(source.name)
+    return _set_frozen(models, names, "norm", False)
 
 
 def freeze_sources(

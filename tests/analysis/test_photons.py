@@ -15,7 +15,7 @@ from gammapy.modeling import Fit
 from gammapy.modeling.models import Models, SkyModel
 from numpy.testing import assert_allclose
 
-from dmgammapy.analysis import AnalysisConfig, ConfigError, DMAnalysis
+from dmgammapy.analysis import AnalysisConfig, ConfigError, DMAnalysis, figures
 from dmgammapy.estimators.roi import ROIFit
 from dmgammapy.makers.lat import LATDatasetMaker, LATResponse
 from dmgammapy.makers.lat.orbits import LATOrbitSimulator
@@ -174,7 +174,8 @@ def check_report(results, dataset):
     """What the region says in report and summary."""
     text = (results / "report.html").read_text(encoding="utf-8")
     assert "regions/fermi-lat/offset.ecsv" in text
-    for word in ("Events and reduction", "P8R2_SOURCE_V6", "4FGL\u00a0J0534.5+2200", "2008\u201108\u201104"):
+    source = NEBULA["Source_Name"].replace(" ", "\u00a0")
+    for word in ("Events and reduction", "P8R2_SOURCE_V6", source, "2008\u201108\u201104"):
         assert word in text, word
     summary = (results / "summary.txt").read_text()
     line = next(line for line in summary.splitlines() if "lat-fb" in line)
@@ -302,9 +303,17 @@ def test_simulated_sky(tmp_path):
     analysis = prepare(tmp_path, photons, region)
     analysis.run()
     assert not analysis.failures
-    table = analysis.results["region", "offset"].sources
-    found = {row["name"]: row for row in table}
+    region = analysis.results["region", "offset"]
+    found = {row["name"]: row for row in region.sources}
     for name, truth in (("source", 1e-9), ("isodiff", 1.0)):
         assert found[name]["norm_err"] > 0
         assert abs(found[name]["norm"] - truth) < 3 * found[name]["norm_err"], name
     assert np.isfinite(limits_of(analysis).value).all()
+
+    figure = figures.region_map(region, where, "offset")
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert labels[0] == "Target"
+    assert labels[1].startswith("1  source (TS ")
+    residuals = figures.figure_facts("region_significance", {"fit": region})["residuals"]
+    assert abs(residuals["mean"]) < 0.3
+    assert 0.7 < residuals["width"] < 1.4

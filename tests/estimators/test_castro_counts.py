@@ -94,17 +94,40 @@ def test_bins_and_direct_agree_where_energy_dispersion_is_small():
     np.testing.assert_allclose((results[0] / results[1]).value, 1, atol=0.02)
 
 
-def test_difference_of_the_methods_is_reported():
+def _noted_range(castro):
+    note = next(n for n in castro.meta.notes if "energy dispersion" in n)
+    return note, [float(x) for x in re.search(r"be (\S+) to (\S+) times", note).groups()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "background"),
+    [
+        ({"free_background": "fixed"}, "fixed"),
+        ({"free_background": "free"}, "its norms profiled"),
+        ({"free_background": "free", "cov_scale": 2.0}, "its norms profiled"),
+        ({"free_background": "free", "negative_norm": True}, "its norms profiled"),
+    ],
+)
+def test_difference_of_the_methods_is_reported(settings, background):
     dataset = map_dataset(sigma=0.25, n_reco=16, n_true=60, sigmav=0)
     castros = [
-        CastroEstimator(MASSES, ["b", "tau"], method=method, free_background="fixed").run(dataset)
+        CastroEstimator(MASSES, ["b", "tau"], method=method, **settings).run(dataset)
         for method in ("bins", "direct")
     ]
     ratio = (castros[0].sigmav_ul.quantity / castros[1].sigmav_ul.quantity).value
-    note = next(n for n in castros[0].meta.notes if "energy dispersion" in n)
-    low, high = (float(x) for x in re.search(r"be (\S+) to (\S+) times", note).groups())
-    assert low == pytest.approx(ratio.min(), abs=0.05)
-    assert high == pytest.approx(ratio.max(), abs=0.05)
+    note, (low, high) = _noted_range(castros[0])
+    assert f"(background {background}, compared at" in note
+    assert low == pytest.approx(ratio.min(), abs=0.011)
+    assert high == pytest.approx(ratio.max(), abs=0.011)
+
+
+def test_difference_with_free_shapes_is_for_a_fixed_background():
+    dataset = map_dataset(sigma=0.25, n_reco=16, n_true=60, sigmav=0)
+    shape = dataset.models["neighbour"].spectral_model.index
+    shape.frozen = False
+    bins = CastroEstimator(MASSES, ["b", "tau"]).run(dataset)
+    assert "(fixed background; with free" in _noted_range(bins)[0]
+    assert "index they may differ more" in _noted_range(bins)[0]
 
 
 def test_direct_is_a_brute_force_profile():

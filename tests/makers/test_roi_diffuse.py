@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.table import Table
 from gammapy.maps import Map, MapAxis, WcsGeom
 from gammapy.modeling.models import Models
 from scipy.integrate import quad
@@ -231,9 +232,46 @@ def test_each_dataset_needs_one_template():
     with pytest.raises(ValueError, match="'front': 0 isotropic templates"):
         match_files({"PSF3": 1}, datasets)
     with pytest.raises(ValueError, match="'draco-PSF3': 2 isotropic templates"):
+        match_files({"PSF3": 1, "psf3": 2, "front": 3}, datasets)
+    with pytest.raises(ValueError, match="templates draco fit no dataset"):
         match_files({"PSF3": 1, "draco": 2, "front": 3}, datasets)
     with pytest.raises(ValueError, match="templates PSF0 fit no dataset"):
         match_files({"PSF3": 1, "front": 2, "PSF0": 3}, datasets)
+
+
+def typed(name, event_type):
+    dataset = make_dataset(name)
+    dataset.meta_table = Table({"EVENT_TYPE": [event_type]})
+    return dataset
+
+
+def test_event_types_of_the_metadata_come_before_words_of_names():
+    datasets = [typed("a", "PSF2-PSF3"), typed("b-psf0", "PSF1"), typed("C", "FB"), typed("d", 32)]
+    files = {"psf3-psf2": 1, "Psf1": 2, "c": 3, "PSF3": 4}
+    assert match_files(files, datasets) == {
+        "psf3-psf2": ["a"], "Psf1": ["b-psf0"], "c": ["C"], "PSF3": ["d"],
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="its name or event type PSF1"):
+        match_files({"PSF0": 1}, [datasets[1]])
+    with pytest.raises(ValueError, match="its name or unknown event type"):
+        match_files({"PSF0": 1}, [typed("e", "")])
+
+
+def test_one_file_is_for_one_event_type(tmp_path):
+    path = write_isotropic(tmp_path / "iso.txt")
+    for datasets in (
+        [make_dataset("lat-psf0"), make_dataset("lat-psf3")],
+        [typed("a", "PSF0"), typed("b", "PSF3")],
+        [typed("a", "FB"), make_dataset("lat-psf3")],
+    ):
+        with pytest.raises(ValueError, match=r"different event types, .* give {event type: path}"):
+            isotropic_models(path, datasets)
+    for datasets in (
+        [make_dataset("lat-fb"), typed("low", "FB")],
+        [make_dataset("low"), make_dataset("high")],
+        [typed("low", "PSF2-PSF3"), typed("high", "psf3-psf2")],
+    ):
+        assert len(isotropic_models(path, datasets)[0]) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from gammapy.maps import Map, MapAxis, WcsGeom
 from gammapy.modeling.models import Models, PointSpatialModel, PowerLawSpectralModel, SkyModel
 
 from dmgammapy.datasets._render import Renderer
+from dmgammapy.makers._roi_catalogs import ROISource
 from dmgammapy.makers._roi_extra import make_source
 from dmgammapy.makers._roi_merge import merge_catalogs
 from dmgammapy.makers._roi_select import find_model
@@ -57,8 +58,8 @@ def test_default_region(tmp_path, catalog, monkeypatch):
     models, table = maker.run(dataset, return_table=True)
     assert models.names == [row["Source_Name"] for row in ROWS[:3]] + ["galdiff", "isodiff"]
     free = {m.name: m.parameters.free_parameters.names for m in models}
-    # the third has TS 20, the last of the catalog is 8 deg away, where there is no exposure
-    assert list(free.values()) == [["amplitude"], ["amplitude"], [], ["norm"], ["norm"]]
+    # the last of the catalog is 8 deg away, where there is no exposure
+    assert list(free.values()) == [["amplitude"]] * 3 + [["norm"]] * 2
     last = rows_of(table)["4FGL J1008.0+2000"]
     assert (last["status"], last["reason"]) == ("dropped", "outside the exposure of the datasets")
     assert all(p.min == 0 for p in models.parameters.free_parameters)
@@ -148,6 +149,61 @@ def test_merging_by_association_is_for_neighbours():
     assert first.aliases == ["Mkn 1", "b", "MKN1"]
 
 
+def test_merging_looks_beyond_small_neighbours():
+    """A hard point in a large source, with which it shares a name, and a point between."""
+
+    def source(name, lon, aliases=(), radius=0.0):
+        position = SkyCoord(lon, 0, unit="deg")
+        return ROISource(name=name, position=position, aliases=list(aliases), radius=radius)
+
+    large, point = source("large", 0, ["Vela X"], 1.5), source("point", 1.45)
+    for first in ([large, point], [large]):
+        hard = source("hard", 0.9, ["Vela X"])
+        merge_catalogs([first, [hard]], 0.15)
+        assert hard.status == "merged"
+        assert hard.reason == ["the same name as large (), 0.900 deg away"]
+    # no name in common, in a large source or not
+    hard = source("other", 0.9)
+    merge_catalogs([[large, point], [hard]], 0.15)
+    assert hard.status == "kept"
+
+
+def test_bright_sources_outside_the_exposure_are_warned_of(tmp_path, caplog):
+    rows = [
+        {"Source_Name": "bright", **near(0, 5.0), "Signif_Avg": 100.0},
+        {"Source_Name": "faint", **near(0, -5.0), "Signif_Avg": 30.0},
+        {"Source_Name": "far", **near(0, 11.0), "Signif_Avg": 100.0},
+        {"Source_Name": "second", **near(5, 0), "Signif_Avg": 40.0},
+    ]
+    path = write_catalog(tmp_path / "psc.fit", rows)
+    dataset = make_dataset()
+    table = ROIModelMaker(path).table(dataset)
+    assert list(table["status"]) == ["dropped"] * 4
+    assert rows_of(table)["bright"]["ts"] == pytest.approx(1e4)
+    (record,) = [r for r in caplog.records if r.levelname == "WARNING"]
+    # the last pixel's centre, of 0.2 deg
+    edge = dataset.exposure.geom.to_image().width[0].to_value("deg").max() / 2 - 0.1
+    assert f"bright (TS 1e+04, {5 - edge:.1f} deg beyond), " in record.message
+    assert "second (TS 1.6e+03" in record.message
+    assert "far" not in record.message.replace("farther", "")
+    assert "faint" not in record.message
+
+
+def test_notes_stay_with_the_reason_of_dropping(tmp_path):
+    rows = [
+        {"Source_Name": "wide", **near(1, 0), "Extended_Source_Name": "Cloud", "Signif_Avg": 4},
+        {"Source_Name": "kept", **near(-1, 0), "Extended_Source_Name": "Cloud"},
+    ]
+    shape = {**CLOUD, **near(1, 0), "Spatial_Function": "SpatialMap"}
+    path = write_catalog(tmp_path / "psc.fit", rows, [{**shape, "Spatial_Filename": "Cloud.fits"}])
+    for settings in ({"ts_min": 25}, {"exclude": "wide"}, {"sources": [{**OWN, "name": "wide"}]}):
+        found = ROIModelMaker(path, **settings).table(make_dataset())
+        found = rows_of(found[found["kind"] == "source"])
+        assert found["wide"]["status"] != "kept"
+        for name in ("wide", "kept"):
+            assert found[name]["reason"].startswith("template Cloud.fits not found")
+
+
 def test_exclude_by_any_name(catalog):
     maker = ROIModelMaker(catalog, exclude=["mkn 1", "4FGLJ1000.0+2001"])
     models, table = maker.run(make_dataset(), return_table=True)
@@ -157,10 +213,77 @@ def test_exclude_by_any_name(catalog):
         ROIModelMaker(catalog, exclude="mkn 2").run(make_dataset())
 
 
+CLOUD = {"Source_Name": "Cloud", "Model_SemiMajor": 3.5, "Model_SemiMinor": 3.5}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # all that is near, however faint, with the edge of the extended source
+        ({}, "near faint unknown wide"),
+        ({"free_ts_min": 25}, "near unknown wide"),
+        ({"free_ts_beyond": 25}, "near faint unknown bright wide"),
+        ({"free_radius": 0 * u.deg, "free_ts_beyond": 25}, "near bright wide"),
+        ({"free_radius": None, "free_ts_beyond": 25}, "near bright wide"),
+        ({"free_radius": None}, ""),
+        ({"free_radius": 4.5 * u.deg}, "near faint unknown bright weak wide"),
+    ],
+)
+def test_which_norms_are_free(tmp_path, settings, expected):
+    significance = {"near": 20, "faint": 2, "unknown": np.nan, "bright": 9, "weak": 4, "wide": 9}
+    distance = {"near": 0.5, "faint": 1, "unknown": 2.9, "bright": 4, "weak": 4, "wide": -5}
+    rows = [
+        {"Source_Name": name, **near(distance[name], 0), "Signif_Avg": signif}
+        for name, signif in significance.items()
+    ]
+    rows[-1]["Extended_Source_Name"] = "Cloud"
+    # the Galactic emission is no catalog source
+    axis = MapAxis.from_energy_bounds("1 GeV", "100 GeV", 2)
+    geom = WcsGeom.create(skydir=CENTER, width=6, axes=[axis])
+    path = write_catalog(tmp_path / "psc.fit", rows, [{**CLOUD, **near(-5, 0)}])
+    own = {**OWN, "free": False}
+    models = ROIModelMaker(path, sources=[own], **settings).run(geom)
+    free = {m.name for m in models if m.parameters.free_parameters.names == ["amplitude"]}
+    assert free == set(expected.split())
+    assert all(m.parameters["amplitude"].min == 0 for m in models if m.name in free)
+
+
+def test_dark_matter_replaces_no_source(catalog):
+    target = Target("Mkn 1", position=SkyCoord(151.06, 20, unit="deg"), log10_jfactor=18.8)
+    dark = target.to_models(mass=100 * u.GeV, channel="b")[0]
+    models, table = ROIModelMaker(catalog, sources=dark).run(make_dataset(), return_table=True)
+    assert {"Mkn 1", "4FGL J1002.0+2000"} < set(models.names)
+    reason = rows_of(table)["4FGL J1002.0+2000"]["reason"]
+    assert reason.startswith("the dark matter model Mkn 1 has a name of it: both stay")
+    dark = dark.copy(name="4FGL J1002.0+2000")
+    with pytest.raises(ValueError, match=r"several sources have the name 4FGL J1002.0\+2000"):
+        ROIModelMaker(catalog, sources=dark).run(make_dataset())
+
+
+@pytest.mark.parametrize(
+    ("name", "away", "status", "text"),
+    [
+        # its very name stands for it wherever it is
+        ("4fgl j1002.0 +2000", 1.0, "replaced", ""),
+        ("MKN 1", 0.3, "replaced", "is replaced by your own source MKN 1"),
+        ("MKN 1", 0.6, "kept", "is 0.60 deg away: both stay, use exclude"),
+    ],
+)
+def test_which_sources_are_replaced(catalog, caplog, name, away, status, text):
+    place = near(1, away)
+    own = {**OWN, "name": name, "ra": place["RAJ2000"], "dec": place["DEJ2000"]}
+    table = ROIModelMaker(catalog, sources=[own], exclude="4FGL J1000.0+2001").table(make_dataset())
+    row = rows_of(table)["4FGL J1002.0+2000"]
+    assert row["status"] == status
+    said = "\n".join(r.message for r in caplog.records if r.levelname == "WARNING")
+    assert text in said
+    assert bool(said) == bool(text)
+
+
 def test_own_sources_stay_as_they_are(catalog):
     target = Target("draco", position=CENTER, log10_jfactor=18.8)
     dark = target.to_models(mass=100 * u.GeV, channel="b")[0]
-    same = {**OWN, "name": "MKN 1", "free": False}
+    same = {**OWN, "name": "MKN 1", "free": False, "ra": 151.06, "dec": 20.0}
     maker = ROIModelMaker(catalog, sources=[dark, OWN, same])
     models, table = maker.run(make_dataset(), return_table=True)
     assert models.names[:3] == [dark.name, "own", "MKN 1"]

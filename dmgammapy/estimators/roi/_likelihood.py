@@ -8,8 +8,11 @@ from gammapy.modeling import Parameter
 from ...datasets import CountsLikelihood
 from ...datasets._counts_components import Component, check_links, reference_of
 from ...datasets._counts_fit import fit_likelihood
+from ...datasets._counts_models import prior_terms, prior_value
 
 __all__ = ["RegionLikelihood"]
+
+ROUNDING = 1e-9  # of the largest prediction
 
 
 class RegionLikelihood(CountsLikelihood):
@@ -47,17 +50,27 @@ class RegionLikelihood(CountsLikelihood):
                 rest = [p for p in mine if p is not norm]
                 components.append(Component(i, model, norm, rest))
         check_links(components)
-        references = np.array([reference_of(p) for p in parameters])
+        references = np.array([_reference(p) for p in parameters])
         terms = [replace(terms, templates={}) for terms in region.terms]
         super().__init__(
             list(region.datasets), None, terms, components, parameters, references, region.renderers
         )
         self._given = region.datasets
         self._evaluate()
+        self._hold_unseen()
 
     def fit(self, norm=None, nonlinear=True):
         """Maximise the likelihood over all free parameters, see `CountsLikelihood.fit`."""
         return fit_likelihood(self, 0.0, nonlinear)
+
+    def _hold_unseen(self):
+        """Priors of norms that predict nothing: these stay, and so do their priors."""
+        seen = set(self.problem().index)
+        for parameter in self.norm_parameters:
+            k = self._index(parameter)
+            if k not in seen and self._priors.pop(k, None) is not None:
+                constant = prior_terms(parameter)[0]
+                self._constant += prior_value(parameter, parameter.value) - constant
 
     def _evaluate(self):
         self._static = []
@@ -84,8 +97,9 @@ class RegionLikelihood(CountsLikelihood):
         if len(held) <= len(free):
             return sum((region.npred(i, m) for m in held), start=region.background(i))
         rest = region.total(i) - sum(region.npred(i, c.model) for c in mine)
-        # a difference may be rounded below zero
-        return np.maximum(rest, 0.0)
+        # a difference may be rounded below zero; a norm that may be negative goes farther
+        rounded = (rest < 0) & (rest > -ROUNDING * np.abs(region.total(i)).max())
+        return np.where(rounded, 0.0, rest)
 
     def _npred(self, component, values=None):
         changes = {}
@@ -95,3 +109,8 @@ class RegionLikelihood(CountsLikelihood):
         for parameter in component.nonlinear:
             changes[parameter] = (values or {}).get(parameter, parameter.value)
         return self._region.npred(component.dataset, component.model, changes)
+
+
+def _reference(parameter):
+    """Value of unit norm, positive: a norm may be negative."""
+    return float(-parameter.value) if parameter.value < 0 else reference_of(parameter)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...datasets._counts_models import prior_value
 from ...datasets._counts_scan import minimise_problem
 from ._likelihood import RegionLikelihood
 
@@ -33,11 +32,7 @@ class RegionNorms:
         self._scale = likelihood._references[index]
         self.parameters = [likelihood._parameters[k] for k in index]
         self.theta = np.array([p.value for p in self.parameters]) / self._scale
-        # priors of norms that predict nothing here count, too
-        seen = {id(p) for p in self.parameters}
-        self._constant = likelihood._constant + sum(
-            prior_value(p, p.value) for p in likelihood.norm_parameters if id(p) not in seen
-        )
+        self._constant = likelihood._constant
 
     def mask(self, parameters):
         """Which norms belong to these parameters, bool array (K,)."""

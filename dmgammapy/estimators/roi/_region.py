@@ -1,5 +1,7 @@
 """Models on the datasets of a region, rendered once: `Region`."""
 
+from dataclasses import replace
+
 import numpy as np
 from gammapy.datasets import Datasets, MapDataset
 from gammapy.modeling.models import (
@@ -9,8 +11,10 @@ from gammapy.modeling.models import (
     UniformPrior,
 )
 
-from ...datasets._counts_models import copy_with, is_proportional
-from ...datasets._counts_problem import DatasetTerms
+from ...datasets import _counts_kernels as kernels
+from ...datasets._counts_models import copy_with, is_proportional, prior_value
+from ...datasets._counts_predict import rendered_peak
+from ...datasets._counts_problem import DatasetTerms, make_problem
 from ...datasets._render import Renderer
 
 __all__ = ["Region"]
@@ -35,7 +39,8 @@ class Region:
     TypeError
         If a dataset is not of these kinds.
     ValueError
-        If there are no datasets, one has no models or no counts, or there are penalties.
+        If there are no datasets, one has no models or no counts, two models share a name, or
+        there are penalties.
     """
 
     def __init__(self, datasets):
@@ -47,6 +52,7 @@ class Region:
         self.datasets = datasets
         self.terms = [DatasetTerms.from_dataset(dataset) for dataset in self.datasets]
         self.renderers = [Renderer(dataset) for dataset in self.datasets]
+        self._kept = {}  # what has its id in a key below, which nothing else must get
         self._responses = {}
         self._spectra = {}
         self._fluxes = {}
@@ -76,9 +82,27 @@ class Region:
         A free parameter goes before a frozen one. A parameter whose prior is neither Gaussian nor
         uniform does not count.
         """
-        if id(model) not in self._norms:
-            self._norms[id(model)] = _find_norm(model)
-        return self._norms[id(model)]
+        key = self._key(model)
+        if key not in self._norms:
+            self._norms[key] = _find_norm(model)
+        return self._norms[key]
+
+    def _key(self, model):
+        """Key of a model and its parts in what is kept."""
+        spatial = getattr(model, "spatial_model", None)
+        parts = model, getattr(model, "spectral_model", None), spatial
+        key = tuple(id(part) for part in parts)
+        self._kept.setdefault(key, parts)
+        return key
+
+    def stat(self):
+        """-2 ln L of the present parameters, priors included, as ``Datasets.stat_sum``."""
+        value = 0.0
+        for i, terms in enumerate(self.terms):
+            terms = replace(terms, fixed=self.total(i), templates={})
+            problem = make_problem([(terms, slice(None))], {})
+            value += kernels.stat_only(np.zeros(1), problem.arrays)
+        return float(value + sum(prior_value(p, p.value) for p in self.parameters))
 
     def total(self, i):
         """Counts predicted by all models on a dataset, array (n_energy, n_pixel).
@@ -87,20 +111,20 @@ class Region:
         """
         models = list(self.datasets[i].models)
         total, known = self._totals.get(i, (None, {}))
-        if total is None or known.keys() != {id(m) for m in models}:
+        if total is None or known.keys() != {self._key(m) for m in models}:
             total, known = self.background(i), {}
         else:
             total = total.copy()
         for model in models:
             values = tuple(model.parameters.value)
-            before = known.get(id(model))
+            before = known.get(self._key(model))
             if before == values:
                 continue
             if before is not None:
                 then = dict(zip(model.parameters, before, strict=True))
                 total -= self.npred(i, model, then)
             total += self.npred(i, model)
-            known = known | {id(model): values}
+            known = known | {self._key(model): values}
         self._totals[i] = total, known
         return total
 
@@ -132,6 +156,11 @@ class Region:
         """
         changes = changes or {}
         changes = {p: v for p, v in changes.items() if v != p.value}
+        norm = self.norm(model)
+        if norm is not None and norm.min < 0 and changes.get(norm, norm.value) < 0:
+            # what may be negative has the shape of what is positive
+            positive = -changes.get(norm, norm.value)
+            return -self.npred(i, model, changes | {norm: positive})
         renderer, terms = self.renderers[i], self.terms[i]
         if not isinstance(model, SkyModel) or renderer._psf_after_edisp:
             npred = renderer.npred(copy_with(model, changes) if changes else model)
@@ -143,26 +172,30 @@ class Region:
             else:
                 response = self.response(i, model)
             npred = response.npred(self.fluxes(response, model, changes))
-        return terms.clean(npred, f"model {model.name!r}")
+        return terms.clean(
+            npred, f"model {model.name!r}", lambda: rendered_peak(renderer, model, changes)
+        )
 
     def response(self, i, model):
         """`Response` of a dataset to a model at its present place."""
         spectral = model.spectral_model.parameters
         place = tuple(p.value for p in model.parameters if not any(p is q for q in spectral))
-        known = self._responses.get((i, id(model)))
+        key = i, self._key(model)
+        known = self._responses.get(key)
         if known is None or known[0] != place:
             known = place, self.renderers[i].true_response(model)
-            self._responses[i, id(model)] = known
+            self._responses[key] = known
         return known[1]
 
     def fluxes(self, response, model, changes):
         """Flux of a model in the true energy bins of a response, with other values if given."""
         own = model.spectral_model
-        if id(model) not in self._spectra:
-            self._spectra[id(model)] = own.copy()
-        spectrum = self._spectra[id(model)]
+        key = self._key(model)
+        if key not in self._spectra:
+            self._spectra[key] = own.copy()
+        spectrum = self._spectra[key]
         values = tuple(changes.get(p, p.value) for p in own.parameters)
-        key = id(model), response.energy_edges.value.tobytes(), response.flux_unit
+        key = key, response.energy_edges.value.tobytes(), response.flux_unit
         known = self._fluxes.get(key)
         if known is None or known[0] != values:
             for parameter, value in zip(spectrum.parameters, values, strict=True):
@@ -183,6 +216,7 @@ class Region:
 def _check(datasets):
     if not datasets:
         raise ValueError("a region needs at least one dataset, got none.")
+    names = {}
     for dataset in datasets:
         if not isinstance(dataset, MapDataset):
             raise TypeError(
@@ -199,6 +233,13 @@ def _check(datasets):
                 f"dataset {dataset.name!r}: its models have penalties between parameters, which "
                 "this fit lacks: use gammapy.modeling.Fit."
             )
+        for model in dataset.models:
+            first, place = names.setdefault(model.name, (model, dataset.name))
+            if first is not model:
+                raise ValueError(
+                    f"datasets {place!r} and {dataset.name!r} have separate models of one name, "
+                    f"{model.name!r}: give both the same model, or each a name of its own."
+                )
 
 
 def _find_norm(model):

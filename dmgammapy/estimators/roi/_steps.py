@@ -4,8 +4,10 @@ import logging
 from dataclasses import dataclass
 
 from ...datasets._counts_components import FACTORS
+from ...datasets._counts_models import is_dark_matter
 from ._likelihood import RegionLikelihood
 from ._norms import RegionNorms
+from ._shape_bounds import at_bound, bounded
 from ._shapes import shape_parameters
 
 __all__ = ["RegionSteps", "Step"]
@@ -23,6 +25,8 @@ class Step:
         ``"joint"``, ``"norms"``, ``"shapes"`` or ``"all"``.
     source : str
         Model that was fitted, empty for a fit of several.
+    n_pass : int
+        Which time the steps were taken, from 1.
     n_free : int
         Number of parameters.
     stat_before, stat : float
@@ -32,11 +36,12 @@ class Step:
     converged : bool
         If not, the parameters were left where they were.
     message : str
-        Why not.
+        Why not; or that a shape was kept, or is at its bound.
     """
 
     step: str
     source: str
+    n_pass: int
     n_free: int
     stat_before: float
     stat: float
@@ -48,6 +53,9 @@ class Step:
 class RegionSteps:
     """Fits that improve the models of a region step by step, in place.
 
+    Dark matter whose norm is frozen is held, too: it is a hypothesis rather than part of the sky
+    that is known.
+
     Parameters
     ----------
     region : `Region`
@@ -58,7 +66,13 @@ class RegionSteps:
     def __init__(self, region, skip=()):
         self.region = region
         self.skip = set(skip)
+        for model in region.models:
+            norm = region.norm(model)
+            if is_dark_matter(model) and (norm is None or norm.frozen):
+                self.skip.add(model.name)
         self.steps = []
+        self.n_pass = 1
+        self._reshaped = set()
         self.norms = RegionNorms(region)
 
     @property
@@ -104,8 +118,12 @@ class RegionSteps:
         if few:
             log.info("norms of %s stay: they predict less than %g.", few, npred_threshold)
 
-    def each_shape(self, ts_threshold):
-        """Fit norm and shape of the significant models alone, the most significant first."""
+    def each_shape(self, ts_threshold, gain_threshold):
+        """Fit norm and shape of the significant models alone, the most significant first.
+
+        A shape is kept as it was, and the norm fitted alone, if -2 ln L falls by less than
+        ``gain_threshold`` for the shape. Once that was passed, later passes improve on it freely.
+        """
         found = []
         for model in self.region.models:
             norm, shapes = self.region.norm(model), shape_parameters(model)
@@ -116,15 +134,16 @@ class RegionSteps:
                 continue
             ts = self.norms.ts(int(mask.argmax()))
             if ts >= ts_threshold:
-                found.append((ts, model.name, [norm, *shapes]))
+                found.append((ts, model.name, norm, shapes))
         stat = self.stat
-        for _, name, parameters in sorted(found, key=lambda f: -f[0]):
-            stat = self._fit("shapes", name, parameters, stat)[0]
+        for _, name, norm, shapes in sorted(found, key=lambda f: -f[0]):
+            with bounded(shapes):
+                stat = self._fit_shape(name, norm, shapes, stat, gain_threshold)
         if found:
             self.norms = RegionNorms(self.region)
 
     def all(self):
-        """Fit what is free in the models together; returns likelihood and fit, None if none.
+        """Fit what is free in the models together; returns the fit, None without or if it failed.
 
         J-factors stay: counts don't tell them from the cross-section, and their uncertainty is
         treated where targets are combined.
@@ -132,9 +151,9 @@ class RegionSteps:
         free = [p for p in self.region.parameters if not p.frozen and p.name not in FACTORS]
         if not free:
             return None
-        _, likelihood, fit = self._fit("all", "", free, self.stat)
+        _, fit = self._fit("all", "", free, self.stat)
         self.norms = RegionNorms(self.region)
-        return None if fit is None else (likelihood, fit)
+        return fit
 
     def _npred(self):
         return {id(m): self.region.count(m) for m in self.region.models}
@@ -145,7 +164,7 @@ class RegionSteps:
     def _fit_norms(self, step, source, parameters):
         before = self.stat
         free = self.norms.mask(parameters)
-        record = Step(step, source, int(free.sum()), before, before)
+        record = Step(step, source, self.n_pass, int(free.sum()), before, before)
         try:
             theta, record.stat = self.norms.solve(free)
             self.norms.update(theta)
@@ -153,22 +172,63 @@ class RegionSteps:
             self._failed(record, error)
         self.steps.append(record)
 
+    def _fit_shape(self, name, norm, shapes, before, gain_threshold):
+        """Fit a norm and, if that gains enough, the shape; returns -2 ln L."""
+        start = [p.value for p in (norm, *shapes)]
+        wanted = name in self._reshaped or not any(p.frozen for p in shapes)
+        stat = self._fit("shapes", name, [norm, *shapes], before)[0]
+        record = self.steps[-1]
+        if not record.converged:
+            return stat
+        if not wanted:
+            fitted = [p.value for p in (norm, *shapes)]
+            _set_values((norm, *shapes), start)
+            alone, value = self._norm_alone(norm, before)
+            if alone - stat < gain_threshold:
+                norm.value = value
+                record.stat, record.n_free = alone, 1
+                record.message = (
+                    f"shape kept: another gains {max(alone - stat, 0.0):.2f} in -2 ln L, less "
+                    f"than {gain_threshold:g}"
+                )
+                return alone
+            _set_values((norm, *shapes), fitted)
+        self._reshaped.add(name)
+        bounds = [f"{p.name} is at its bound, {p.value:.4g}" for p in shapes if at_bound(p)]
+        if bounds:
+            record.message = "; ".join(bounds)
+            log.warning("%s: %s.", name, record.message)
+        return stat
+
+    def _norm_alone(self, norm, before):
+        """-2 ln L and value of a norm that is fitted alone, without another shape."""
+        try:
+            fit = RegionLikelihood(self.region, [norm]).fit()
+        except RuntimeError:
+            return before, norm.value
+        return fit.stat, next(iter(fit.values.values()))
+
     def _fit(self, step, source, parameters, before):
-        """Fit norms and shapes; returns -2 ln L, likelihood and fit (None if it failed)."""
+        """Fit norms and shapes; returns -2 ln L and the fit (None if it failed)."""
         likelihood = RegionLikelihood(self.region, parameters)
-        record = Step(step, source, len(parameters), before, before)
+        record = Step(step, source, self.n_pass, len(parameters), before, before)
         self.steps.append(record)
         try:
             fit = likelihood.fit()
         except RuntimeError as error:
             self._failed(record, error)
-            return before, likelihood, None
+            return before, None
         record.stat, record.n_iter = fit.stat, fit.n_iter
         for parameter, value in zip(fit.parameters, fit.values.values(), strict=True):
             parameter.value = value
-        return fit.stat, likelihood, fit
+        return fit.stat, fit
 
     def _failed(self, record, error):
         record.converged, record.message = False, str(error)
         what = record.source or "several models"
         log.warning("the fit of %s (step %r) did not converge: %s", what, record.step, error)
+
+
+def _set_values(parameters, values):
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.value = value

@@ -8,6 +8,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from ...datasets._counts_models import is_dark_matter
+from ._covariance import write_covariance
 from ._region import Region
 from ._source_table import make_source_table
 from ._steps import RegionSteps
@@ -18,6 +19,8 @@ __all__ = ["ROIOptimizer"]
 log = logging.getLogger(__name__)
 
 STEPS = ("joint", "norms", "shapes", "all")
+MAX_PASSES = 5
+STANDSTILL = 0.1  # of -2 ln L, between two passes
 
 
 class ROIOptimizer:
@@ -31,9 +34,19 @@ class ROIOptimizer:
        first,
     4. ``"all"``: what is free in the models, together, with errors and covariance.
 
+    The first three are repeated, five times at most, until -2 ln L falls by less than 0.1, before
+    the last; and again if the last lowers it by more. So another run hardly changes anything.
+
     The first three fit norms and shapes whether they are free or frozen in the models (name those
-    that must stay in ``skip``), and leave them free or frozen as they were. Datasets, such as one
-    for each event type, are fitted together, with the models they share.
+    that must stay in ``skip``), and leave them free or frozen as they were. The error of what they
+    moved is set to zero unless the last step fits it: that of a catalog is of another value. Dark
+    matter whose norm is frozen stays. Datasets, such as one for each event type, are fitted
+    together, with the models they share.
+
+    Few counts say little about a shape: one that is frozen in the model changes only if -2 ln L
+    falls by ``shape_gain_threshold`` or more, compared to a fit of the norm alone. Unless a
+    parameter has bounds of its own, slopes stay between 0 and 5, the curvature of a log-parabola
+    between 0 and 2, cutoffs between 30 MeV and 100 TeV; ``steps`` tells of those at a bound.
 
     Predictions are computed once (see `~dmgammapy.datasets.CountsLikelihood`): -2 ln L is that of
     Gammapy, and norms are solved for by Newton's method. Norms can't be negative unless the
@@ -55,6 +68,8 @@ class ROIOptimizer:
         Predicted counts below which a model's norm is not fitted alone. Default is 1.
     shape_ts_threshold : float
         Test statistic, other models held, above which shapes are fitted. Default is 25.
+    shape_gain_threshold : float
+        What a new shape must lower -2 ln L by. Default is 9.
     max_free_sources : int, optional
         Most models in the first step. Default is no limit (fermipy takes 5).
     skip : list of str
@@ -104,6 +119,7 @@ class ROIOptimizer:
         npred_frac=0.95,
         npred_threshold=1.0,
         shape_ts_threshold=25.0,
+        shape_gain_threshold=9.0,
         max_free_sources=None,
         skip=(),
         ts="free",
@@ -113,6 +129,7 @@ class ROIOptimizer:
         self.npred_frac = npred_frac
         self.npred_threshold = npred_threshold
         self.shape_ts_threshold = shape_ts_threshold
+        self.shape_gain_threshold = shape_gain_threshold
         self.max_free_sources = max_free_sources
         self.skip = [skip] if isinstance(skip, str) else list(skip)
         self.ts = ts
@@ -125,11 +142,9 @@ class ROIOptimizer:
             raise ValueError(f"steps must be some of {list(STEPS)}, got {self.steps}.")
         if not 0 < self.npred_frac <= 1:
             raise ValueError(f"npred_frac must be between 0 and 1, got {self.npred_frac}.")
-        if self.npred_threshold < 0 or self.shape_ts_threshold < 0:
-            raise ValueError(
-                "npred_threshold and shape_ts_threshold can't be negative, got "
-                f"{self.npred_threshold} and {self.shape_ts_threshold}."
-            )
+        for name in ("npred_threshold", "shape_ts_threshold", "shape_gain_threshold"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} can't be negative, got {getattr(self, name)}.")
         if self.max_free_sources is not None and self.max_free_sources < 1:
             raise ValueError(f"max_free_sources must be 1 or more, got {self.max_free_sources}.")
         if self.ts not in ("free", "fixed", None):
@@ -162,14 +177,17 @@ class ROIOptimizer:
         target = self._find_target(region)
         parameters = region.parameters
         before = [p.value for p in parameters]
+        errors = [p.error for p in parameters]
         try:
             steps = RegionSteps(region, self.skip)
             stat_start = steps.stat
             result = self._take(steps)
+            moved = [p for p, v in zip(parameters, before, strict=True) if p.value != v]
+            write_covariance(region.datasets, result, moved)
             sources = make_source_table(steps.norms, region, self.ts, _position(region, target))
         except BaseException:
-            for parameter, value in zip(parameters, before, strict=True):
-                parameter.value = value
+            for parameter, value, error in zip(parameters, before, errors, strict=True):
+                parameter.value, parameter.error = value, error
             raise
         fit = ROIFit(
             region.datasets,
@@ -186,20 +204,32 @@ class ROIOptimizer:
         return fit
 
     def _take(self, steps):
-        """Take the steps; returns the last fit, if any, after writing it into the models."""
+        """Take the steps until -2 ln L stands still; returns the last fit of all, if any."""
+        fit, n = None, 0
+        few = {"joint", "norms", "shapes"} & set(self.steps)
+        while True:
+            while few and n < MAX_PASSES:
+                before, n = steps.stat, n + 1
+                steps.n_pass = n
+                self._take_few(steps)
+                if before - steps.stat < STANDSTILL:
+                    break
+            if "all" not in self.steps:
+                return None
+            before = steps.stat
+            fit = steps.all()
+            if not few or n >= MAX_PASSES or before - steps.stat < STANDSTILL:
+                return fit
+
+    def _take_few(self, steps):
+        """The steps with few parameters, once."""
         done = set()
         if "joint" in self.steps:
             done = steps.joint(self.npred_frac, self.npred_threshold, self.max_free_sources)
         if "norms" in self.steps:
             steps.each_norm(done, self.npred_threshold)
         if "shapes" in self.steps:
-            steps.each_shape(self.shape_ts_threshold)
-        last = steps.all() if "all" in self.steps else None
-        if last is None:
-            return None
-        likelihood, fit = last
-        likelihood.update_models(fit)
-        return fit
+            steps.each_shape(self.shape_ts_threshold, self.shape_gain_threshold)
 
     def _check_names(self, region):
         known = [m.name for m in region.models]

@@ -1,4 +1,4 @@
-"""Event classes, types, cones and energies of the LAT: names, and what contains what."""
+"""Event classes, types and energies of the LAT: names, and what contains what."""
 
 import numpy as np
 
@@ -6,14 +6,16 @@ __all__ = [
     "EVENT_CLASSES",
     "EVENT_TYPES",
     "angular_separation",
+    "common_range",
     "contains_class",
     "contains_type",
     "describe_class",
     "describe_type",
-    "narrowed_cone",
+    "least",
     "narrowed_energy",
     "parse_event_class",
     "parse_event_type",
+    "wider",
 ]
 
 # Pass 8, "LAT data products" of the Fermi Science Support Center
@@ -293,33 +295,28 @@ def narrowed_energy(there, asked):
     return low, high
 
 
-def narrowed_cone(there, asked):
-    """Cone of a cut within a selection.
+def least(first, second):
+    """Smaller of two limits, either of which may be absent."""
+    values = [value for value in (first, second) if value is not None]
+    return min(values) if values else None
 
-    Parameters
-    ----------
-    there : (float, float, float) or None
-        Right ascension, declination and radius of the selection [deg].
-    asked : (float, float, float)
-        Of the cut.
 
-    Returns
-    -------
-    cone : (float, float, float)
-
-    Raises
-    ------
-    ValueError
-        If it is not inside.
-    """
-    asked = tuple(float(value) for value in asked)
-    if there is None:
-        return asked
-    separation = angular_separation(there[0], there[1], asked[0], asked[1])
-    if separation + asked[2] > there[2] + 1e-6 and there[2] < 180:
+def common_range(first, second, name):
+    """Part common to two ranges, either of which may be absent."""
+    if first is None or second is None:
+        return first or second
+    low, high = max(first[0], second[0]), min(first[1], second[1])
+    if not low < high:
         raise ValueError(
-            "cone: the events are of circle({:g}, {:g}, {:g}) deg, and circle({:g}, {:g}, {:g}) "
-            "deg was asked for, which is not inside; the rest was cut away before. Ask for a part "
-            "of what is there or fetch the events again.".format(*there, *asked)
+            f"{name}: {first[0]:g} to {first[1]:g} and {second[0]:g} to {second[1]:g} have "
+            "nothing in common."
         )
-    return asked
+    return low, high
+
+
+def wider(what, there, asked):
+    """Error of a cut that widens."""
+    return ValueError(
+        f"{what}: the events are {there}, and {asked} was asked for, which is not part of it; "
+        "the rest was cut away before. Ask for a part of what is there or fetch the events again."
+    )

@@ -5,20 +5,23 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from astropy.io import fits
 
+from ._cones import cone_text, fewest_cones, narrowed_cones
 from ._cuts import (
+    common_range,
     contains_class,
     contains_type,
     describe_class,
     describe_type,
-    narrowed_cone,
+    least,
     narrowed_energy,
+    wider,
 )
 from ._dss_keys import (
     DSS_KEY,
     number_text,
     numbered_keys,
     parse_key,
-    parse_range,
+    parse_phases,
     range_text,
 )
 
@@ -27,6 +30,7 @@ __all__ = ["LATDataSelection"]
 log = logging.getLogger(__name__)
 
 PHASE = "PULSE_PHASE"
+NO_ZENITH_CUT = 180.0  # deg
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,22 @@ class LATDataSelection:
     energy : (float, float) or None
         Range [MeV]; the lower limit is excluded, the upper one included.
     zenith_max : float or None
-        Largest zenith angle [deg].
+        Largest zenith angle [deg]; 180 deg is no cut, None.
     cone : (float, float, float) or None
-        Right ascension, declination and radius [deg].
+        Right ascension, declination and radius [deg]; of several the smallest, see `cones`.
     irfs : str or None
         Response, "P8R3_SOURCE_V3"; in binned products.
     time : (float, float) or None
         Range of a query, in mission elapsed time [s]; the good times are within it.
     other : tuple of dict
         Keys of other kinds as they are: ``DSTYP, DSUNI, DSVAL, DSREF``.
+    more_cones : tuple of (float, float, float)
+        Further ones that cross ``cone`` and each other.
+
+    Raises
+    ------
+    ValueError
+        If two cones have nothing in common.
 
     Examples
     --------
@@ -72,6 +83,15 @@ class LATDataSelection:
     irfs: str | None = None
     time: tuple | None = None
     other: tuple = field(default=())
+    more_cones: tuple = ()
+
+    def __post_init__(self):
+        if self.zenith_max is not None and self.zenith_max >= NO_ZENITH_CUT:
+            object.__setattr__(self, "zenith_max", None)
+        given = (self.cone, *self.more_cones)
+        cones = fewest_cones(cone for cone in given if cone is not None)
+        object.__setattr__(self, "cone", cones[0] if cones else None)
+        object.__setattr__(self, "more_cones", cones[1:])
 
     def __str__(self):
         parts = [describe_class(self.event_class), describe_type(self.event_type)]
@@ -79,10 +99,23 @@ class LATDataSelection:
             parts.append(f"{self.energy[0]:g} < E <= {self.energy[1]:g} MeV")
         if self.zenith_max is not None:
             parts.append(f"zenith <= {self.zenith_max:g} deg")
-        if self.cone is not None:
-            parts.append("circle({:g}, {:g}, {:g}) deg".format(*self.cone))
+        parts.extend(f"{cone_text(cone)} deg" for cone in self.cones)
         parts.extend(f"{key['DSTYP']} {key.get('DSVAL', '')}" for key in self.other)
         return ", ".join(parts)
+
+    @property
+    def cones(self):
+        """All cones, tuple of (ra, dec, radius) [deg]; the events are in every one of them."""
+        return () if self.cone is None else (self.cone, *self.more_cones)
+
+    @property
+    def unknown_cuts(self):
+        """Cuts that no exposure can take into account, tuple of str: ``("THETA 0:20",)``."""
+        return tuple(
+            f"{key['DSTYP']} {key.get('DSVAL', '')}".strip()
+            for key in self.other
+            if key["DSTYP"] != PHASE
+        )
 
     @classmethod
     def from_header(cls, header, source="header"):
@@ -126,14 +159,19 @@ class LATDataSelection:
     def _with_key(self, key):
         """Selection with one more key."""
         known = parse_key(key)
-        if known is None:
-            log.info("DSS key %s = %s is kept, but not used.", key["DSTYP"], key.get("DSVAL"))
-            return replace(self, other=(*self.other, key))
-        if self.cone is not None and "cone" in known and not _nested(self.cone, known["cone"]):
-            # cones that cross can't be said by one: the first is named, the second stays
-            log.warning("Cones of the DSS keys cross; the second is kept, but not used.")
-            return replace(self, other=(*self.other, key))
-        return self.intersect(LATDataSelection(**known))
+        if known is not None:
+            return self.intersect(LATDataSelection(**known))
+        selection = replace(self, other=(*self.other, key))
+        if key["DSTYP"] == PHASE:
+            parse_phases(selection._phase_texts)
+        else:
+            log.warning(
+                "DSS key %s = %s is a cut that responses and livetime know nothing of: exposure "
+                "computed for these events is too large.",
+                key["DSTYP"],
+                key.get("DSVAL"),
+            )
+        return selection
 
     def to_header(self, header=None):
         """Write the DSS keywords, those there are replaced.
@@ -174,8 +212,8 @@ class LATDataSelection:
         add("TIME", "s", "TABLE", DSREF=":GTI")
         if self.time is not None:
             add("TIME", "s", range_text(self.time))
-        if self.cone is not None:
-            add("POS(RA,DEC)", "deg", "CIRCLE({},{},{})".format(*map(number_text, self.cone)))
+        for cone in self.cones:
+            add("POS(RA,DEC)", "deg", "CIRCLE({},{},{})".format(*map(number_text, cone)))
         if self.energy is not None:
             add("ENERGY", "MeV", range_text(self.energy))
         if self.zenith_max is not None:
@@ -196,7 +234,8 @@ class LATDataSelection:
         zenith_max : float, optional
             Angle [deg].
         cone : (float, float, float), optional
-            Right ascension, declination, radius [deg].
+            Right ascension, declination, radius [deg]. Where it crosses a cone that is there,
+            both are kept.
 
         Returns
         -------
@@ -205,7 +244,8 @@ class LATDataSelection:
         Raises
         ------
         ValueError
-            If a cut is wider than the selection, whose events outside are gone; both are named.
+            If a cut is wider than the selection, whose events outside are gone, or has nothing in
+            common with it; both are named.
         """
         result = self
         for name, mask, contains, describe in (
@@ -216,19 +256,20 @@ class LATDataSelection:
             if mask is None:
                 continue
             if not contains(there, mask):
-                raise _wider(name.replace("_", " "), describe(there), describe(mask))
+                raise wider(name.replace("_", " "), describe(there), describe(mask))
             result = replace(result, **{name: int(mask)})
         if energy is not None:
             result = replace(result, energy=narrowed_energy(self.energy, energy))
         if zenith_max is not None:
             # a limit that was converted from another unit is the same limit
             if self.zenith_max is not None and zenith_max > self.zenith_max * (1 + 1e-9):
-                raise _wider(
+                raise wider(
                     "zenith angle", f"up to {self.zenith_max:g} deg", f"up to {zenith_max:g} deg"
                 )
             result = replace(result, zenith_max=float(zenith_max))
         if cone is not None:
-            result = replace(result, cone=narrowed_cone(self.cone, cone))
+            first, *more = narrowed_cones(self.cones, cone)
+            result = replace(result, cone=first, more_cones=tuple(more))
         return result
 
     def with_phase(self, ranges):
@@ -248,10 +289,9 @@ class LATDataSelection:
         ValueError
             If phases have been cut already.
         """
-        there = [key for key in self.other if key["DSTYP"] == PHASE]
-        if there:
+        if self._phase_texts:
             raise ValueError(
-                f"phase: the events are of {there[0].get('DSVAL')}; cut phases once, in one step."
+                f"phase: the events are of {self._phase_texts[0]}; cut phases once, in one step."
             )
         key = {
             "DSTYP": PHASE,
@@ -263,12 +303,12 @@ class LATDataSelection:
     @property
     def phase_fraction(self):
         """Part of the pulsar's phase that is selected, 1 without such a cut."""
-        fraction = 1.0
-        for key in self.other:
-            if key["DSTYP"] == PHASE:
-                ranges = [parse_range(text) for text in str(key["DSVAL"]).split(",")]
-                fraction *= sum(min(high, 1.0) - low for low, high in ranges)
-        return fraction
+        return sum(high - low for low, high in parse_phases(self._phase_texts))
+
+    @property
+    def _phase_texts(self):
+        """Values of PULSE_PHASE keys."""
+        return [key.get("DSVAL", "") for key in self.other if key["DSTYP"] == PHASE]
 
     def intersect(self, other):
         """Selection of what is in both.
@@ -297,12 +337,14 @@ class LATDataSelection:
             self,
             pass_version=self.pass_version or other.pass_version,
             irfs=self.irfs or other.irfs,
-            energy=_common(self.energy, other.energy, "energy [MeV]"),
-            zenith_max=_least(self.zenith_max, other.zenith_max),
-            time=_common(self.time, other.time, "time [s]"),
+            energy=common_range(self.energy, other.energy, "energy [MeV]"),
+            zenith_max=least(self.zenith_max, other.zenith_max),
+            time=common_range(self.time, other.time, "time [s]"),
             other=self.other + tuple(key for key in other.other if key not in self.other),
+            cone=None,
+            more_cones=(*self.cones, *other.cones),
         )
-        for name in ("event_class", "event_type", "cone"):
+        for name in ("event_class", "event_type"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if theirs is None or mine == theirs:
                 continue
@@ -322,6 +364,7 @@ class LATDataSelection:
         for name in ("energy", "cone", "time", "other"):
             if values[name] is not None:
                 values[name] = list(values[name])
+        values["more_cones"] = [list(cone) for cone in self.more_cones]
         return {name: value for name, value in values.items() if value not in (None, [])}
 
     @classmethod
@@ -349,43 +392,6 @@ class LATDataSelection:
         for name in ("energy", "cone", "time"):
             if values.get(name) is not None:
                 values[name] = tuple(float(value) for value in values[name])
+        values["more_cones"] = tuple(map(tuple, values.get("more_cones", ())))
         values["other"] = tuple(dict(key) for key in values.get("other", ()))
         return cls(**values)
-
-
-def _wider(what, there, asked):
-    """Error of a cut that widens."""
-    return ValueError(
-        f"{what}: the events are {there}, and {asked} was asked for, which is not part of it; "
-        "the rest was cut away before. Ask for a part of what is there or fetch the events again."
-    )
-
-
-def _nested(first, second):
-    """Whether one of two cones is inside the other."""
-    for outer, inner in ((first, second), (second, first)):
-        try:
-            narrowed_cone(outer, inner)
-        except ValueError:
-            continue
-        return True
-    return False
-
-
-def _least(first, second):
-    """Smaller of two limits, either of which may be absent."""
-    values = [value for value in (first, second) if value is not None]
-    return min(values) if values else None
-
-
-def _common(first, second, name):
-    """Part common to two ranges, either of which may be absent."""
-    if first is None or second is None:
-        return first or second
-    low, high = max(first[0], second[0]), min(first[1], second[1])
-    if not low < high:
-        raise ValueError(
-            f"{name}: {first[0]:g} to {first[1]:g} and {second[0]:g} to {second[1]:g} have "
-            "nothing in common."
-        )
-    return low, high

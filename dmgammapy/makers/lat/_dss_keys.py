@@ -9,6 +9,7 @@ __all__ = [
     "number_text",
     "numbered_keys",
     "parse_key",
+    "parse_phases",
     "parse_range",
     "range_text",
 ]
@@ -64,7 +65,8 @@ def parse_key(key):
                 "zenith angles are expected from 0; the livetime of events cut from below, as "
                 "for the Earth's limb, is not supported."
             )
-        return {"zenith_max": high}
+        # gtselect doesn't write 180 deg, others do
+        return {"zenith_max": high} if high < 180 else {}
     circle = CIRCLE.fullmatch(value)
     if kind == "POS(RA,DEC)" and circle:
         return {"cone": tuple(parse_number(circle[index]) for index in (1, 2, 3))}
@@ -111,6 +113,40 @@ def parse_range(text):
     if not low < high:
         raise ValueError(f"expected a range that ascends, got {low:g} to {high:g}.")
     return low, high
+
+
+def parse_phases(texts):
+    """Ranges of phase that all of several keys leave.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Values of PULSE_PHASE keys: a range, or several with commas between.
+
+    Returns
+    -------
+    ranges : list of (float, float)
+        Within 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If one can't be understood, or they have nothing in common.
+
+    Examples
+    --------
+    >>> from dmgammapy.makers.lat._dss_keys import parse_phases
+    >>> parse_phases(["0:0.2,0.5:", "0.1:0.7"])
+    [(0.1, 0.2), (0.5, 0.7)]
+    """
+    ranges = [(0.0, 1.0)]
+    for text in texts:
+        given = [parse_range(part) for part in str(text).split(",")]
+        common = [(max(a, c), min(b, d)) for a, b in ranges for c, d in given]
+        ranges = [(low, high) for low, high in common if low < high]
+    if not ranges:
+        raise ValueError(f"the phases {' and '.join(map(str, texts))} have nothing in common.")
+    return ranges
 
 
 def number_text(value):

@@ -6,29 +6,41 @@ from gammapy.maps import HpxGeom, MapAxis, WcsGeom
 
 from ._caldb import EVENT_CLASSES
 from ._geometry import read_position, true_energy_axis
+from .livetime import COSTHETA_STEP
 
 __all__ = ["from_fermipy", "unused"]
 
 PASS, VERSION = "P8R3", "V3"  # what fermipy's CALDB means for the data that are public today
 SOURCE = 128
 FRONT_BACK = 3
+WHOLE_SKY = 180.0  # deg
 NEAR_SQUARE_DEGREE = 58.6  # degrees of a HEALPix pixel times its nside
 
 # settings that photons are reduced without, and why
 UNUSED = {
     "exposure": "the exposure is computed; read_lat_products takes an existing one",
-    "livetime_costheta_step": "livetime is computed in bins of 0.025",
+    "livetime_costheta_step": f"livetime is computed in bins of {COSTHETA_STEP:g}",
     "edisp_margin": "true energies have a margin of 0.3 decades",
 }
+# values that are those of the reduction here
+DONE = {"livetime_costheta_step": COSTHETA_STEP, "edisp_margin": 0}
 
 
-def unused(settings):
-    """Settings that the maker does not use, as `FermipyTranslation.untranslated`."""
-    return [
+def unused(*components):
+    """Settings that the maker does not use, as `FermipyTranslation.untranslated`.
+
+    Parameters
+    ----------
+    *components : dict
+        Settings of each, see `FermipyTranslation`.
+    """
+    notes = [
         (name, settings[name], why)
+        for settings in components
         for name, why in UNUSED.items()
-        if settings.get(name) is not None
+        if settings.get(name) not in (None, DONE.get(name))
     ]
+    return [note for k, note in enumerate(notes) if note not in notes[:k]]
 
 
 def from_fermipy(settings):
@@ -80,10 +92,12 @@ def from_fermipy(settings):
 def _geom(settings, axis):
     position = read_position(settings["position"])
     if settings["hpx_order"] is not None:
-        width = np.max(np.atleast_1d(settings["width"]))
+        width = settings["width"]
+        # as fermipy: a disk of this diameter, from 180 deg on the whole sky
+        disk = {} if width is None or width >= WHOLE_SKY else {"width": float(width)}
         return HpxGeom.create(
             nside=2 ** int(settings["hpx_order"]), nest=settings["hpx_ordering"] == "NESTED",
-            frame=settings["frame"], skydir=position, width=float(width) * u.deg, axes=[axis],
+            frame=settings["frame"], skydir=position, axes=[axis], **disk,
         )  # fmt: skip
     return WcsGeom.create(
         npix=tuple(settings["npix"]), binsz=settings["binsz"], skydir=position,

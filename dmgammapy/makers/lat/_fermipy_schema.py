@@ -127,7 +127,6 @@ REASONS = {
     "gtlike.wmap": "likelihood weights are not supported",
     "gtlike.llscan_npts": "scans choose their points by the likelihood",
     "gtlike.src_expscale": "the exposure of single sources can't be scaled: scale their norms",
-    "gtlike.expscale": "scale `dataset.exposure` after the dataset is made",
     "model.limbdiff": "give the Earth limb's template as a source (SkyModel)",
     "model.diffuse": "give further templates as sources (SkyModel)",
     "model.diffuse_xml": "XML models are not read: give sources as dictionaries or SkyModel",

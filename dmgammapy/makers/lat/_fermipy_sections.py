@@ -1,13 +1,11 @@
 """Sections of a fermipy configuration as settings of the makers."""
 
 import math
-from functools import partial
 
 from astropy.coordinates import SkyCoord
 
 __all__ = [
     "as_list", "data", "energies", "geometry", "likelihood", "model", "number", "position",
-    "selection",
 ]  # fmt: skip
 
 FRAMES = {"CEL": "icrs", "GAL": "galactic"}
@@ -194,53 +192,6 @@ def _direction(values, where):
             raise ValueError(f"{where}: {lon} and {lat} must be degrees ({error}).") from None
         return round(float(place.ra.deg), 10), round(float(place.dec.deg), 10)
     return None
-
-
-def selection(config, where, notes, npix, binsz):
-    """Cuts on events and good times."""
-    chosen = config["selection"]
-    get = partial(number, config, "selection", where=where)
-    event_type = get("evtype", kind=int)
-    convtype = get("convtype", kind=int)
-    if convtype is not None and convtype >= 0:
-        if convtype > 1:
-            raise ValueError(f"{where}: selection.convtype = {convtype}, expected -1, 0 or 1.")
-        if event_type is not None:
-            notes.append(("selection.convtype", convtype, "evtype is given, which replaces it"))
-        else:
-            event_type = 1 << convtype
-    zenith_max = get("zmax")
-    radius = get("radius")
-    if radius is None:
-        radius = math.sqrt(2) * 0.5 * max(npix) * binsz + 0.5
-    first, last = get("phasemin"), get("phasemax")
-    phase = None
-    if first is not None or last is not None:
-        # gtselect's own limits
-        phase = (first or 0.0, 1.0 if last is None else last)
-    roicut = chosen["roicut"]
-    if isinstance(roicut, bool):
-        if roicut:
-            notes.append((
-                "selection.roicut", roicut,
-                "YAML's yes is true, which fermipy does not take for 'yes': it cuts no times, "
-                "neither is it done here; quote it to cut",
-            ))  # fmt: skip
-        roicut = "no"
-    times = get("tmin"), get("tmax")
-    if None not in times and times[0] >= times[1]:
-        raise ValueError(f"{where}: selection.tmin = {times[0]} must be before tmax = {times[1]}.")
-    return {
-        "event_class": get("evclass", kind=int),
-        "event_type": event_type,
-        "zenith_max": zenith_max,
-        "time_min": times[0],
-        "time_max": times[1],
-        "filter": None if chosen["filter"] is None else str(chosen["filter"]),
-        "roi_zenith_max": zenith_max if roicut == "yes" else None,
-        "radius": radius,
-        "phase": phase,
-    }
 
 
 def likelihood(config, paths, where, notes):

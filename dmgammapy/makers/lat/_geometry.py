@@ -1,5 +1,7 @@
 """Pixels and energy bins of LAT datasets."""
 
+import logging
+
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -10,6 +12,7 @@ from ._parametrised import tabulated
 __all__ = [
     "corner_radius",
     "counts_geom",
+    "check_true_axis",
     "covered",
     "describe",
     "exposure_geom",
@@ -18,7 +21,10 @@ __all__ = [
     "true_energy_axis",
 ]
 
+log = logging.getLogger(__name__)
+
 EDGE_RTOL = 1e-6
+FEWEST, NARROW = 8, 0.2  # true bins and margin, decades, below which there is a warning
 REACH, REACHES = 1.5, (3.0, 12.0)  # 95 % radii of the PSF, deg
 
 
@@ -43,8 +49,10 @@ def read_position(position):
     return SkyCoord(ra, dec, frame="icrs")
 
 
-def counts_geom(position, width, binsz, frame, proj, energy_axis):
-    """WCS geometry of the counts around a position.
+def counts_geom(
+    position, width, binsz, frame, proj, energy_min, energy_max, energy_bins_per_decade
+):
+    """WCS geometry of the counts around a position, with its axis of energies.
 
     Parameters
     ----------
@@ -52,11 +60,17 @@ def counts_geom(position, width, binsz, frame, proj, energy_axis):
     width, binsz : `~astropy.units.Quantity`
     frame : {"icrs", "galactic"}
     proj : str
-    energy_axis : `~gammapy.maps.MapAxis`
+    energy_min, energy_max : `~astropy.units.Quantity`
+    energy_bins_per_decade : float
     """
+    if not energy_min < energy_max:
+        raise ValueError(f"energy_max must exceed energy_min, got {energy_min} to {energy_max}.")
+    axis = MapAxis.from_energy_bounds(
+        energy_min, energy_max, nbin=energy_bins_per_decade, per_decade=True
+    )
     return WcsGeom.create(
         skydir=position, width=width.to_value("deg"), binsz=binsz.to_value("deg"), frame=frame,
-        proj=proj, axes=[energy_axis],
+        proj=proj, axes=[axis],
     )  # fmt: skip
 
 
@@ -86,6 +100,8 @@ def true_energy_axis(energy_axis, per_decade=16, margin=0.3, limits=None):
     ValueError
         If the counts reach beyond the range of the response.
     """
+    if margin < 0:
+        raise ValueError(f"energy_margin can't be negative, got {margin}.")
     edges = np.log10(energy_axis.edges.to_value("MeV"))
     low, high = edges[0] - margin, edges[-1] + margin
     if limits is not None:
@@ -96,7 +112,7 @@ def true_energy_axis(energy_axis, per_decade=16, margin=0.3, limits=None):
                 f"response, which goes from {10**first:.6g} to {10**last:.6g} MeV; choose "
                 "energies inside."
             )
-        low, high = max(low, first), min(high, last)
+        low, high = max(low, min(first, edges[0])), min(high, max(last, edges[-1]))
     fine = [_split(edges[0], low, per_decade)[:0:-1]]
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
         fine.append(_split(start, stop, per_decade)[:-1])
@@ -104,6 +120,43 @@ def true_energy_axis(energy_axis, per_decade=16, margin=0.3, limits=None):
     nodes = 10 ** np.concatenate(fine)
     nodes[np.isin(np.concatenate(fine), edges)] = energy_axis.edges.to_value("MeV")
     return MapAxis.from_energy_edges(nodes * u.MeV, name="energy_true", interp="log")
+
+
+def check_true_axis(axis_true, axis, edisp, limits):
+    """Check that true energies hold those of the counts, finely and with a margin.
+
+    Parameters
+    ----------
+    axis_true, axis : `~gammapy.maps.MapAxis`
+        True and reconstructed energies.
+    edisp : bool
+        Whether there is energy dispersion, which takes a margin.
+    limits : `~astropy.units.Quantity`, shape (2,)
+        Of the response, where a margin may end.
+
+    Raises
+    ------
+    ValueError
+        If counts lie outside of the true energies.
+    """
+    true, counts = (np.log10(a.edges.to_value("MeV")) for a in (axis_true, axis))
+    if true[0] > counts[0] + EDGE_RTOL or true[-1] < counts[-1] - EDGE_RTOL:
+        raise ValueError(
+            f"true energies of {10 ** true[0]:.6g} to {10 ** true[-1]:.6g} MeV don't hold those of "
+            f"the counts, {10 ** counts[0]:.6g} to {10 ** counts[-1]:.6g} MeV; take a wider axis."
+        )
+    if np.diff(true).max() > 1 / FEWEST + EDGE_RTOL:
+        log.warning(
+            "true energies have fewer than %d bins in a decade: predicted counts are off by some "
+            "percent.", FEWEST,
+        )  # fmt: skip
+    first, last = np.log10(u.Quantity(limits).to_value("MeV"))
+    wanted = max(counts[0] - NARROW, first), min(counts[-1] + NARROW, last)
+    if edisp and (true[0] > wanted[0] + EDGE_RTOL or true[-1] < wanted[1] - EDGE_RTOL):
+        log.warning(
+            "true energies reach less than %.1f decades beyond the counts: the first and last bins "
+            "miss what is measured there from outside.", NARROW,
+        )  # fmt: skip
 
 
 def _split(start, stop, per_decade):

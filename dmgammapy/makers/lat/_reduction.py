@@ -13,9 +13,11 @@ from gammapy.maps import Map
 
 from . import _geometry as geometry
 from ._cache import ProductCache, fingerprint
-from ._caldb import find_irf_files, resolve_event_types
+from ._caldb import find_irf_files, resolve_event_types, type_mask
 from ._cuts import parse_event_class
 from ._fits import expand_paths
+from ._met import to_met
+from ._reduction_checks import check_livetime, check_response, class_of, full_zenith
 from .edisp import LATEDispMaker
 from .event_selector import LATEventSelector
 from .events import LATEventList
@@ -26,14 +28,13 @@ from .livetime_cube import LivetimeCube
 from .psf import LATPSFMaker
 from .spacecraft import LATSpacecraft
 
-__all__ = ["Reduction", "label_of", "names_of"]
+__all__ = ["Reduction", "label_of", "types_of"]
 
 log = logging.getLogger(__name__)
 
 MJD_REFERENCE = 51910, 7.428703703703703e-4  # of mission elapsed time, days, TT
 TELESCOPE = "Fermi-LAT"
-GTI_RTOL = 1e-4
-ZENITH_TOLERANCE = 1e-3  # deg
+TINY = 1e-6
 BEYOND = 2 * u.deg  # of the exposure, to interpolate the livetime
 
 
@@ -70,21 +71,24 @@ class Reduction:
         if self.cache.folder is None:
             return None
         maker = self.maker
+        times = [None if t is None else repr(to_met(t)) for t in (maker.time_min, maker.time_max)]
         settings = (
-            maker.event_class, self.response.event_class_mask, self.mask(maker.event_types),
-            maker.zenith_max, maker.time_min, maker.time_max, maker.filter, maker.roi_zenith_max,
-            maker.phase,
+            self._event_class, self.mask(maker.event_types), maker.zenith_max, maker.filter,
+            maker.roi_zenith_max, maker.phase,
         )  # fmt: skip
-        described = [str(value) for value in settings] + geometry.describe(maker.geom)
+        described = [*times, *(str(value) for value in settings), *geometry.describe(maker.geom)]
         return self.cache.key("events", described, fingerprints(self.ft1), fingerprints(self.ft2))
 
     @cached_property
     def events(self):
         """Selected events, `LATEventList`."""
-        return self.cache.get(
+        events = self.cache.get(
             f"{self.maker.name}-events", self._key, make=self._select, read=LATEventList.read,
             write=lambda product, path: product.write(path),
         )  # fmt: skip
+        # of events that were kept, too
+        self._check_selection(events.selection)
+        return events
 
     def _select(self):
         maker = self.maker
@@ -95,11 +99,11 @@ class Reduction:
                 "the event files say nothing about a cut on the zenith angle: give zenith_max, "
                 "such as 90 deg, or the limb of the Earth is taken for the sky."
             )
-        self._check_response(known)
+        self._check_selection(known)
         energies = maker.geom.axes["energy"].edges
         cone = {}
-        if known.cone is None or geometry.covered(maker.geom, known.cone).all():
-            cone = {"position": self.centre, "radius": self._cone_radius(known.cone)}
+        if self._covered(known).all():
+            cone = {"position": self.centre, "radius": self._cone_radius(known.cones)}
         selector = LATEventSelector(
             event_class=self._event_class,
             event_type=self.mask(maker.event_types),
@@ -113,35 +117,42 @@ class Reduction:
         )
         return self._in_good_times(selector.run(events))
 
+    def _check_selection(self, known):
+        """Refuse events that the response is not for, and those of elsewhere."""
+        check_response(self.response, self._event_class, known)
+        if not self._covered(known).any():
+            raise ValueError(
+                "no pixel of the region lies in the cone of the event files, "
+                + " and ".join(str(cone) for cone in known.cones)
+                + " deg (ra, dec, radius); fetch the events of this region."
+            )
+
+    def _covered(self, known):
+        """Pixels inside of all cones that the events were cut to."""
+        inside = geometry.covered(self.maker.geom, None)
+        for cone in known.cones:
+            if not self._holds_region(cone):
+                inside &= geometry.covered(self.maker.geom, cone)
+        return inside
+
+    def _holds_region(self, cone):
+        """Whether a cone is the one around the region that events are cut to here."""
+        ra, dec, radius = cone
+        separation = geometry.read_position((ra, dec)).separation(self.centre).to_value("deg")
+        return separation < TINY and radius >= self.radius.to_value("deg") * (1 - TINY)
+
     @property
     def _event_class(self):
         given = self.maker.event_class
-        return self.response.event_class_mask if given is None else parse_event_class(given)
+        return class_of(self.response) if given is None else parse_event_class(given)
 
-    def _check_response(self, known):
-        """Refuse a response that is not that of the events."""
-        response = self.response
-        if response.is_parametrised:
-            return
-        if self._event_class != response.event_class_mask:
-            raise ValueError(
-                f"the response {response.irfs} is of the event class {response.event_class_mask}, "
-                f"the events wanted of {self._event_class}; take the response of that class."
-            )
-        version = response.irfs.partition("_")[0]
-        if known.pass_version not in (None, version):
-            raise ValueError(
-                f"the events are {known.pass_version} data, the response is {response.irfs}; take "
-                "the response of these data."
-            )
-
-    def _cone_radius(self, cone):
-        """Radius that the whole region is in, not beyond the cone that there is."""
-        if cone is None:
-            return self.radius
-        ra, dec, radius = cone
-        distance = geometry.read_position((ra, dec)).separation(self.centre)
-        return min(self.radius, radius * u.deg - distance)
+    def _cone_radius(self, cones):
+        """Radius that the whole region is in, not beyond the cones that there are."""
+        radius = self.radius
+        for ra, dec, largest in cones:
+            distance = geometry.read_position((ra, dec)).separation(self.centre)
+            radius = min(radius, largest * u.deg - distance)
+        return radius
 
     def _in_good_times(self, events):
         maker = self.maker
@@ -159,16 +170,13 @@ class Reduction:
                 "position": self.centre,
                 "radius": self.radius,
             }
-        selector = LATGoodTimeSelector(filter=maker.filter or "START>=0", **region)
+        filter = "START>=0" if maker.filter is None else maker.filter
+        selector = LATGoodTimeSelector(filter=filter, **region)
         return selector.run(events, self.spacecraft)
 
     def mask(self, kinds):
         """Bit mask of event types."""
-        if self.response.is_parametrised:
-            return self.response.event_type_mask
-        names = [name for kind in kinds for name in names_of(kind)]
-        names = names[0] if len(names) == 1 else names
-        return self.response.select(names).event_type_mask
+        return type_mask(types_of(kinds))
 
     # ---- livetime ----------------------------------------------------------------------------
 
@@ -179,12 +187,12 @@ class Reduction:
         if given is not None:
             cube = given if isinstance(given, LivetimeCube) else LivetimeCube.read(given)
             check_livetime(cube, self.events)
-            return self._phased(cube)
+            return cube if cube.meta.get("scale", 1.0) != 1.0 else self._phased(cube)
         maker = self.maker
         zenith = self.events.selection.zenith_max
         livetime = LATLivetimeMaker(
             nside=maker.livetime_nside,
-            zenith_max=_full(zenith) * u.deg,
+            zenith_max=full_zenith(zenith) * u.deg,
             position=self.centre,
             radius=min(self.radius + np.sqrt(2) * maker.margin + BEYOND, 180 * u.deg),
             n_jobs=maker.n_jobs,
@@ -201,10 +209,9 @@ class Reduction:
         )
 
     def _phased(self, cube):
-        """Livetime in the phases that are kept."""
-        if self.maker.phase is None:
-            return cube
-        return cube.scaled(self.events.selection.phase_fraction)
+        """Livetime in the phases that the events are of, cut here or before."""
+        fraction = self.events.selection.phase_fraction
+        return cube if fraction == 1 else cube.scaled(fraction)
 
     @property
     def _livetime_key(self):
@@ -224,8 +231,7 @@ class Reduction:
         label = f"{maker.name}-{label_of(kind)}"
         response = self.response
         if not response.is_parametrised:
-            names = names_of(kind)
-            response = response.select(names[0] if len(names) == 1 else names)
+            response = response.select(types_of([kind]))
         counts = self._counts(self.mask([kind]))
         reduced = self.cache.get(
             f"{label}-response", self._response_key(kind),
@@ -242,7 +248,8 @@ class Reduction:
         if self.cache.folder is None:
             return None
         maker = self.maker
-        parts = maker.margin, maker.edisp, maker.phase, response_name(maker), kind
+        phases = self.events.selection.phase_fraction
+        parts = maker.margin, maker.edisp, phases, response_name(maker), types_of([kind])
         return self.cache.key(
             "response", self._livetime_key, geometry.describe(maker.geom),
             self.axis_true.edges.to_value("MeV").tolist(), [str(part) for part in parts],
@@ -258,8 +265,7 @@ class Reduction:
                     "same, in the place of a response that was read before."
                 )
             return []
-        names = names_of(maker.event_types[0])
-        partition, _ = resolve_event_types(names[0] if len(names) == 1 else names)
+        partition, _ = resolve_event_types(types_of(maker.event_types))
         return [
             fingerprint(path)
             for path in find_irf_files(maker.irfs, partition, maker.caldb).values()
@@ -288,34 +294,25 @@ class Reduction:
         return MapDataset(counts=counts, exposure=exposure, psf=psf, edisp=edisp)
 
     def _mask(self, label, counts):
-        """Pixels that the event files cover; None if these are all."""
-        cone = self._known_cone
-        inside = geometry.covered(self.maker.geom, cone)
-        if inside.all():
-            return None
-        if not inside.any():
-            raise ValueError(
-                f"{label}: no pixel of the region lies in the cone of the event files, {cone} deg "
-                "(ra, dec, radius)."
-            )
-        log.warning(
-            "%s: %d of %d pixels reach beyond the cone of the event files and are masked, with "
-            "%d events.", label, (~inside).sum(), inside.size, counts.data[:, ~inside].sum(),
-        )  # fmt: skip
-        # not mask_safe: where exposures are wider than counts, Gammapy can't print such datasets
+        """Pixels that the event files cover.
+
+        Not ``mask_safe``: where exposures are wider than counts, Gammapy can't print such datasets.
+        """
+        inside = self._covered(self.events.selection)
+        if not inside.all():
+            log.warning(
+                "%s: %d of %d pixels reach beyond the cone of the event files and are masked, "
+                "with %d events.",
+                label, (~inside).sum(), inside.size, counts.data[:, ~inside].sum(),
+            )  # fmt: skip
         mask = Map.from_geom(self.maker.geom, dtype=bool)
         mask.data |= inside
         return mask
 
-    @property
-    def _known_cone(self):
-        """Cone of the selected events, unless it is the one that holds the whole region."""
-        cone = self.events.selection.cone
-        if cone is not None and cone[2] >= self.radius.to_value("deg") * (1 - 1e-9):
-            separation = geometry.read_position(cone[:2]).separation(self.centre)
-            if separation.to_value("deg") < 1e-6:
-                return None
-        return cone
+    def _livetime_at_centre(self):
+        """Livetime of the centre at any inclination, s."""
+        livetime, _ = self.livetime.interp(self.centre)
+        return float(livetime.sum())
 
     def _meta(self, kind):
         known = self.events.selection
@@ -324,7 +321,8 @@ class Reduction:
         row = {
             "TELESCOP": TELESCOPE, "INSTRUME": "LAT", "IRFS": response_name(self.maker),
             "EVENT_TYPE": label_of(kind).upper(), "EVENT_CLASS": int(known.event_class or 0),
-            "ZENITH_MAX": zenith, "GOOD_TIME": float(np.sum(gti[:, 1] - gti[:, 0])),
+            "ZENITH_MAX": zenith, "LIVETIME": self._livetime_at_centre(),
+            "GOOD_TIME": float(np.sum(gti[:, 1] - gti[:, 0])),
             "TSTART": float(gti[0, 0]), "TSTOP": float(gti[-1, 1]),
         }  # fmt: skip
         return Table({name: [value] for name, value in row.items()})
@@ -333,14 +331,28 @@ class Reduction:
 # ---- what is the same for all -----------------------------------------------------------------
 
 
-def names_of(kind):
-    """Event types of one dataset, for `LATResponse.read`, list."""
-    return list(kind) if isinstance(kind, list | tuple) else [kind]
+def types_of(kinds):
+    """Names of the event types of some datasets, list.
+
+    Parameters
+    ----------
+    kinds : list of str, int or list
+        As of `LATDatasetMaker`.
+    """
+    names = []
+    for kind in kinds:
+        several = isinstance(kind, list | tuple)
+        for part in kind if several else [kind]:
+            names += resolve_event_types(part)[1]
+    return resolve_event_types(names)[1]
 
 
 def label_of(kind):
-    """Event types of a dataset in its name: ``psf2-psf3``."""
-    return "-".join(str(name) for name in names_of(kind)).lower()
+    """Event types of a dataset in its name: ``psf2-psf3``, ``fb``."""
+    if isinstance(kind, int | np.integer):
+        kind = resolve_event_types(kind)[1]
+    parts = kind if isinstance(kind, list | tuple) else [kind]
+    return "-".join(str(part) for part in parts).lower()
 
 
 def response_name(maker):
@@ -355,40 +367,6 @@ def fingerprints(files):
     if isinstance(files, LATEventList | LATSpacecraft | LivetimeCube):
         raise ValueError("a cache needs the names of files, to see whether they are the same.")
     return [fingerprint(path) for path in expand_paths(files)]
-
-
-def check_livetime(cube, events):
-    """Refuse a livetime cube of other good times or another zenith cut.
-
-    Raises
-    ------
-    ValueError
-        If it is.
-    """
-    if cube.gti is not None:
-        have, need = (float(np.sum(g[:, 1] - g[:, 0])) for g in (cube.gti, events.gti))
-        shift = max(
-            abs(cube.gti[0, 0] - events.gti[0, 0]), abs(cube.gti[-1, 1] - events.gti[-1, 1])
-        )
-        if abs(have / need - 1) > GTI_RTOL or shift > GTI_RTOL * need:
-            raise ValueError(
-                f"the livetime cube is for {have:.6g} s of good time from {cube.gti[0, 0]:.0f} to "
-                f"{cube.gti[-1, 1]:.0f}, the events have {need:.6g} s from {events.gti[0, 0]:.0f} "
-                f"to {events.gti[-1, 1]:.0f}; compute it for the same good times, or leave it out."
-            )
-    found, wanted = (_full(z) for z in (cube.zenith_max, events.selection.zenith_max))
-    if abs(found - wanted) > ZENITH_TOLERANCE:
-        raise ValueError(
-            f"the livetime cube is for zenith angles below {found:g} deg, the events for those "
-            f"below {wanted:g} deg; compute it for the same cut, or leave it out. If good times "
-            "keep the whole region above that angle (gtmktime with roicut), both mean the same: "
-            "read it by LivetimeCube.read and set its zenith_max."
-        )
-
-
-def _full(zenith):
-    """Largest zenith angle in degrees; 180 without a cut."""
-    return 180.0 if zenith is None else u.Quantity(zenith, "deg").value
 
 
 def gammapy_gti(gti):

@@ -1,22 +1,35 @@
 """From photons of the LAT to Gammapy datasets: `LATDatasetMaker`."""
 
+import logging
 from copy import copy
 
 import astropy.units as u
 from gammapy.datasets import Datasets
-from gammapy.maps import MapAxis
 
 from dmgammapy.utils import progress
 
 from . import _geometry as geometry
 from ._fermipy_maker import from_fermipy, unused
-from ._reduction import Reduction, label_of, names_of
+from ._reduction import Reduction, label_of, types_of
+from ._reduction_checks import check_components, check_kinds
 from .fermipy_config import translate_fermipy_config
 from .response import LATResponse
 
 __all__ = ["LATDatasetMaker"]
 
+log = logging.getLogger(__name__)
+
 FILTER = "DATA_QUAL>0 && LAT_CONFIG==1"
+GEOMETRY = (
+    "position", "width", "binsz", "frame", "proj", "energy_min", "energy_max",
+    "energy_bins_per_decade",
+)  # fmt: skip
+# parameters that components have in common with the maker, unless they say otherwise
+SHARED = (
+    "energy_axis_true", "energy_margin", "event_types", "event_class", "irfs", "caldb", "response",
+    "zenith_max", "time_min", "time_max", "filter", "roi_zenith_max", "phase", "edisp",
+    "livetime_nside", "name", "cache", "n_jobs", "show_progress",
+)  # fmt: skip
 
 
 class LATDatasetMaker:
@@ -138,31 +151,30 @@ class LATDatasetMaker:
         n_jobs=1,
         show_progress=None,
     ):
-        self._settings = {k: v for k, v in locals().items() if k not in ("self", "components")}
-        self.translation = None
-        self._inputs = {}
+        self.translation, self._inputs = None, []
         if geom is None and position is None:
             raise ValueError("LATDatasetMaker needs the position of the region, or its geom.")
-        if isinstance(event_types, str | int):
-            event_types = [event_types]
-        self.event_types = list(event_types)
-        if not self.event_types:
-            raise ValueError("LATDatasetMaker needs at least one event type, got none.")
+        self._geometry = None
         if geom is None:
-            position = geometry.read_position(position)
-            axis = MapAxis.from_energy_bounds(
-                energy_min, energy_max, nbin=energy_bins_per_decade, per_decade=True
-            )
-            geom = geometry.counts_geom(
-                position, u.Quantity(width), u.Quantity(binsz), frame, proj, axis
-            )
+            self._geometry = {
+                "position": geometry.read_position(position), "width": u.Quantity(width),
+                "binsz": u.Quantity(binsz), "frame": frame, "proj": proj,
+                "energy_min": u.Quantity(energy_min), "energy_max": u.Quantity(energy_max),
+                "energy_bins_per_decade": energy_bins_per_decade,
+            }  # fmt: skip
+            geom = geometry.counts_geom(**self._geometry)
         elif "energy" not in geom.axes.names:
             raise ValueError(f"the geometry needs an axis energy, got {geom.axes.names}.")
+        if geom.is_hpx:
+            log.warning("Gammapy predicts wrong counts on HEALPix: look at them, but fit on WCS.")
         self.geom = geom
         self.energy_axis_true = energy_axis_true
         self.energy_margin = energy_margin
-        lowest = self.geom.axes["energy"].edges[0]
-        self.margin = geometry.psf_reach(lowest) if margin is None else u.Quantity(margin)
+        self._margin = margin
+        self.event_types = [event_types] if isinstance(event_types, str | int) else event_types
+        self.event_types = list(self.event_types)
+        if not self.event_types:
+            raise ValueError("LATDatasetMaker needs at least one event type, got none.")
         self.event_class = event_class
         self.irfs = irfs
         self.caldb = caldb
@@ -179,8 +191,22 @@ class LATDatasetMaker:
         self.n_jobs = n_jobs
         self.show_progress = show_progress
         self.components = [dict(part) for part in components or ()]
-        for part in self.components:
-            self._part(part)
+        parts = [self._part(part) for part in self.components] or [self]
+        is_rough = self.response is not None and self.response.is_parametrised
+        if not self.components:
+            check_kinds(self.event_types, types_of, is_rough)
+        check_components(parts, types_of)
+
+    @property
+    def margin(self):
+        """Reach of the exposure beyond the counts, angle."""
+        if self._margin is not None:
+            return u.Quantity(self._margin)
+        return geometry.psf_reach(self.geom.axes["energy"].edges[0])
+
+    @margin.setter
+    def margin(self, value):
+        self._margin = value
 
     def __repr__(self):
         image, axis = self.geom.to_image(), self.geom.axes["energy"]
@@ -203,20 +229,25 @@ class LATDatasetMaker:
         return copy(self)
 
     def _part(self, part):
-        """Maker of one component."""
-        unknown = set(part) - set(self._settings)
+        """Maker of one component: what it does not say is as it is here now."""
+        settings = {name: getattr(self, name) for name in SHARED} | {"margin": self._margin}
+        settings |= {"geom": self.geom} if self._geometry is None else self._geometry
+        unknown = set(part) - set(SHARED) - {"margin", "geom", *GEOMETRY}
         if unknown:
             raise ValueError(
                 f"components: no parameter {', '.join(sorted(unknown))}; there are "
-                f"{', '.join(self._settings)}."
+                f"{', '.join((*GEOMETRY, 'geom', 'margin', *SHARED))}."
             )
-        settings = self._settings | part
-        if self._settings["geom"] is not None and {"energy_min", "energy_max"} & set(part):
+        if "geom" in part:
+            settings = {k: v for k, v in settings.items() if k not in GEOMETRY}
+        elif self._geometry is None and set(GEOMETRY) & set(part):
             raise ValueError(
-                "components have energies of their own only where the geometry is made from "
-                "position, width and energies; leave out geom."
+                "components have a position, pixels or energies of their own only where the "
+                "geometry is made from these; leave out geom."
             )
-        return type(self)(**settings)
+        if {"irfs", "caldb"} & set(part) and "response" not in part:
+            settings["response"] = None
+        return type(self)(**settings | part)
 
     @classmethod
     def from_fermipy_config(cls, path, caldb=None, cache=None, n_jobs=1):
@@ -249,7 +280,7 @@ class LATDatasetMaker:
             If the configuration has unknown keys, or says no position.
         """
         translation = translate_fermipy_config(path)
-        translation.untranslated += unused(translation.settings)
+        translation.untranslated += unused(*translation.components)
         common = {"caldb": caldb, "cache": cache, "n_jobs": n_jobs}
         parts = [from_fermipy(part) | common for part in translation.components]
         several = len(parts) > 1
@@ -257,8 +288,8 @@ class LATDatasetMaker:
             part["name"] = f"lat-{given['name']}" if several else "lat"
         out = cls(**parts[0], components=parts if several else None)
         out.translation = translation
-        settings = translation.settings
-        out._inputs = {name: settings[name] for name in ("ft1", "ft2", "livetime")}
+        names = ("ft1", "ft2", "livetime")
+        out._inputs = [{name: part[name] for name in names} for part in translation.components]
         return out
 
     # --- the chain ---------------------------------------------------------------------------
@@ -289,31 +320,12 @@ class LATDatasetMaker:
             If the files lack what is needed, cuts are wider than those of the event files, the
             region lies outside of them, or the livetime is that of other good times.
         """
-        if ft1 is None and self._inputs:
-            ft1, ft2 = self._inputs["ft1"], self._inputs["ft2"] if ft2 is None else ft2
-            livetime = self._inputs["livetime"] if livetime is None else livetime
-        if ft1 is None:
-            raise ValueError("LATDatasetMaker.run needs event files (ft1).")
-        if ft2 is None and livetime is None:
-            raise ValueError("LATDatasetMaker.run needs spacecraft files (ft2) or a livetime cube.")
-        if self.components:
-            return self._run_components(ft1, ft2, livetime)
-        response = self._read_response()
-        axis_true = self.energy_axis_true
-        if axis_true is None:
-            axis_true = geometry.true_energy_axis(
-                self.geom.axes["energy"], margin=self.energy_margin, limits=response.energy_range
-            )
-        reduction = Reduction(self, response, axis_true, ft1, ft2, livetime)
-        datasets = Datasets()
-        for kind in progress(self.event_types, "event types", self.show_progress):
-            datasets.append(reduction.dataset(kind))
-        return datasets
-
-    def _run_components(self, ft1, ft2, livetime):
+        given = {"ft1": ft1, "ft2": ft2, "livetime": livetime}
+        if not self.components:
+            return self._run(**self._filled(given, 0))
         datasets = Datasets()
         for k, part in enumerate(self.components):
-            for dataset in self._part(part).run(ft1, ft2, livetime):
+            for dataset in self._part(part)._run(**self._filled(given, k)):
                 if dataset.name in datasets.names:
                     raise ValueError(
                         f"components[{k}]: a dataset {dataset.name!r} is there already; give the "
@@ -322,9 +334,35 @@ class LATDatasetMaker:
                 datasets.append(dataset)
         return datasets
 
+    def _filled(self, given, k):
+        """Files of a component: those given, or else those of the configuration of fermipy."""
+        if given["ft1"] is None and self._inputs:
+            given = {
+                name: self._inputs[k][name] if value is None else value
+                for name, value in given.items()
+            }
+        if given["ft1"] is None:
+            raise ValueError("LATDatasetMaker.run needs event files (ft1).")
+        if given["ft2"] is None and given["livetime"] is None:
+            raise ValueError("LATDatasetMaker.run needs spacecraft files (ft2) or a livetime cube.")
+        return given
+
+    def _run(self, ft1, ft2, livetime):
+        response = self._read_response()
+        axis, axis_true = self.geom.axes["energy"], self.energy_axis_true
+        if axis_true is None:
+            axis_true = geometry.true_energy_axis(
+                axis, margin=self.energy_margin, limits=response.energy_range
+            )
+        geometry.check_true_axis(axis_true, axis, self.edisp, response.energy_range)
+        reduction = Reduction(self, response, axis_true, ft1, ft2, livetime)
+        datasets = Datasets()
+        for kind in progress(self.event_types, "event types", self.show_progress):
+            datasets.append(reduction.dataset(kind))
+        return datasets
+
     def _read_response(self):
         if self.response is not None:
             return self.response
-        names = [name for kind in self.event_types for name in names_of(kind)]
-        names = names[0] if len(names) == 1 else names
-        return LATResponse.read(self.irfs, event_type=names, caldb=self.caldb)
+        types = types_of(self.event_types)
+        return LATResponse.read(self.irfs, event_type=types, caldb=self.caldb)

@@ -18,13 +18,17 @@ __all__ = ["LATEventSelector"]
 
 log = logging.getLogger(__name__)
 
+UNASSIGNED = 1e-3  # part of the events that may have the phase 0 by chance or rounding
+
 
 class LATEventSelector:
     """Select events of the LAT by class, type, energy, zenith angle, cone, time and phase.
 
     Limits are as in ``gtselect``: the lower limit of a range is excluded, the upper one belongs
-    to it; a cone is open. Cuts only narrow: one that is wider than what the events were cut to
-    before, by their DSS keywords, is an error.
+    to it; a cone is open. (Maps of Gammapy leave out an event exactly at their last energy.) Cuts
+    only narrow: one that is wider than what the events were cut to before, by their DSS keywords,
+    is an error. A cone that crosses that of the events is kept besides it, see
+    ``selection.cones``.
 
     Parameters
     ----------
@@ -45,7 +49,8 @@ class LATEventSelector:
         Time, or mission elapsed time [s].
     phase : list of (float, float), optional
         Ranges of PULSE_PHASE from 0 to 1; one that descends, (0.9, 0.1), goes through 0. The
-        response knows nothing of it: scale exposures by ``selection.phase_fraction``.
+        response knows nothing of it: scale exposures by ``selection.phase_fraction``. Phases must
+        be assigned to all events.
     columns : list of str or "needed", optional
         Columns to read from files, see `LATEventList.read`. Default is all.
 
@@ -294,6 +299,19 @@ def _check_phase(phase):
 
 def _phase_mask(phase, ranges):
     """Events in ranges of phase; 0 is 1."""
+    is_wrong = ~((phase >= 0) & (phase <= 1))
+    if is_wrong.any():
+        raise ValueError(
+            f"PULSE_PHASE must be within 0 and 1, got {phase[is_wrong][0]} for "
+            f"{is_wrong.sum()} of {len(phase)} events; assign phases to all of them."
+        )
+    # a new column is zero until gtpphase comes to an event, and it stops at the end of an ephemeris
+    n_zero = np.count_nonzero(phase == 0)
+    if n_zero > max(1, UNASSIGNED * len(phase)):
+        raise ValueError(
+            f"PULSE_PHASE is exactly 0 for {n_zero} of {len(phase)} events, which have no phase "
+            "yet; run gtpphase on all of them, or cut to the times of the ephemeris first."
+        )
     phase = np.where(phase == 0, 1.0, phase)
     mask = np.zeros(phase.shape, dtype=bool)
     for low, high in ranges:

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from . import _fermipy_sections as sections
+from ._fermipy_cuts import selection
 from ._fermipy_paths import PathFinder
 from ._fermipy_schema import DEFAULTS, check_keys, reason_of
 
@@ -30,7 +31,8 @@ class FermipyTranslation:
         name                     of the target, else of the configuration's file, str
         target                   name of the target or None
         position                 (ra, dec) [deg], None if it is not in the configuration
-        ft1, ft2                 path of a FITS file, list of paths, or "@list" if it is absent
+        ft1, ft2                 path of a FITS file, list of paths, or "@list" if it is absent,
+                                 None if it is not in the configuration; each component's own
         livetime                 path of a livetime cube or None
         frame, proj              "icrs" or "galactic"; FITS projection
         npix, binsz, width       pixels (nx, ny); their size and that of the map [deg], width a
@@ -43,7 +45,7 @@ class FermipyTranslation:
         zenith_max, radius       [deg]; radius of the events selected
         time_min, time_max       mission elapsed time [s] or None
         filter, roi_zenith_max   good times: expression or None, angle [deg] or None
-        phase                    (min, max) or None
+        phase                    (min, max) or None, the exposure is scaled by what it covers
         irfs                     name or None for those of the event class
         edisp, edisp_margin      bool; bins of true energy around those of the counts
         edisp_disable            names of models without energy dispersion
@@ -214,7 +216,7 @@ def _translate(given, part, name, folder, where, notes):
         **sections.data(config, paths),
         **geometry,
         **sections.energies(config, where),
-        **sections.selection(config, where, notes, geometry["npix"], geometry["binsz"]),
+        **selection(config, where, notes, geometry),
         **sections.likelihood(config, paths, where, notes),
         **livetime,
         "outdir": str(paths.outdir),

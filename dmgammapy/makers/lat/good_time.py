@@ -5,6 +5,7 @@ import logging
 import astropy.units as u
 import numpy as np
 
+from ._cones import cone_text
 from ._cuts import angular_separation
 from ._expressions import FilterExpression
 from ._gti import gti_mask, intersect_gti, join_rows, merge_gti
@@ -15,6 +16,10 @@ from .spacecraft import LATSpacecraft
 __all__ = ["LATGoodTimeSelector"]
 
 log = logging.getLogger(__name__)
+
+# parts of the good time that gaps of the spacecraft file may take before a warning: passages of
+# the South Atlantic Anomaly take 13 to 16 % of a day
+LOST_MAX, LOST_MAX_UNCUT = 0.01, 0.25
 
 
 class LATGoodTimeSelector:
@@ -31,14 +36,19 @@ class LATGoodTimeSelector:
     roi_zenith_max : `~astropy.units.Quantity`, str or "selection", optional
         Remove the times in which a part of the region is farther than this from the zenith
         (``roicut`` of ``gtmktime``): angle of its center from the zenith plus its radius.
-        "selection" takes the events' zenith angle cut. Default is no such cut.
+        "selection" takes the events' zenith angle cut. Default is no such cut. Where the events
+        are of several cones that cross, times stay in which one of these, and with it all that is
+        in every cone, is near enough.
     position : `~astropy.coordinates.SkyCoord`, optional
         Center of the region. Default is the cone of the events.
     radius : `~astropy.units.Quantity` or str, optional
         Of the region.
     gap_max : `~astropy.units.Quantity` or str
-        Gaps of the spacecraft file within good times, no longer than this, are times in the South
-        Atlantic Anomaly, and removed; longer ones are an error. Default is 1 h.
+        Gaps of the spacecraft file no longer than this are passages of the South Atlantic Anomaly:
+        good time in them is removed. Good time in longer ones, of which it is the whole gap that
+        counts, is an error. Default is 1 h; passages take half an hour. Their sum is logged, as a
+        warning above 1 % of the good time where the good times leave out the larger part of all
+        gaps, and so have been cut by such files before, else above 25 %.
 
     Raises
     ------
@@ -145,12 +155,7 @@ class LATGoodTimeSelector:
         if len(gti) == 0:
             raise ValueError("the events have no good time to start from.")
         missing = spacecraft.check_coverage(gti, gap_max=self.gap_max.to_value("s"))
-        if len(missing):
-            log.info(
-                "%.3f s in %d gaps of the spacecraft file are removed from the good times.",
-                np.sum(missing[:, 1] - missing[:, 0]),
-                len(missing),
-            )
+        _report_gaps(spacecraft, gti, missing)
         spacecraft = spacecraft.slice(gti[0, 0], gti[-1, 1])
         resolved = self._expression.resolve(spacecraft.names).values()
         # START gives the number of rows where the filter uses no column
@@ -171,8 +176,8 @@ class LATGoodTimeSelector:
 
     def _roi_mask(self, spacecraft, selection):
         """Rows in which the whole region is near enough to the zenith."""
-        cone = self.cone or (selection.cone if selection is not None else None)
-        if cone is None:
+        cones = (self.cone,) if self.cone else getattr(selection, "cones", ())
+        if not cones:
             raise ValueError(
                 "roi_zenith_max needs the region: the events have no cone (DSS key POS(RA,DEC)); "
                 "give position and radius."
@@ -190,11 +195,46 @@ class LATGoodTimeSelector:
             raise ValueError(
                 f"roi_zenith_max needs the columns {', '.join(absent)} of the spacecraft file."
             )
-        angle = angular_separation(
-            spacecraft["RA_ZENITH"], spacecraft["DEC_ZENITH"], cone[0], cone[1]
-        )
-        text = "roi_zenith_max = {:g} deg, circle({:g}, {:g}, {:g}) deg".format(zenith_max, *cone)
-        return angle + cone[2] < zenith_max, text
+        good = np.zeros(len(spacecraft), dtype=bool)
+        # the region is in every cone, so that it is where any of them is
+        for cone in cones:
+            angle = angular_separation(
+                spacecraft["RA_ZENITH"], spacecraft["DEC_ZENITH"], cone[0], cone[1]
+            )
+            good |= angle + cone[2] < zenith_max
+        named = " and ".join(cone_text(cone) for cone in cones)
+        return good, f"roi_zenith_max = {zenith_max:g} deg, {named} deg"
+
+
+def _report_gaps(spacecraft, gti, missing):
+    """Log what gaps of the spacecraft data take from good times."""
+    if len(missing) == 0:
+        return
+    lost, total = _seconds(missing), _seconds(gti)
+    left_out = _seconds(intersect_gti(spacecraft.gaps(), gti[[0, -1], [0, 1]][np.newaxis])) - lost
+    most = LOST_MAX if left_out > lost else LOST_MAX_UNCUT
+    log.log(
+        logging.WARNING if lost > most * total else logging.INFO,
+        "%.3f s in %d gaps of the spacecraft file are removed from the good times (%.1f %% of "
+        "%.3f s).",
+        lost,
+        len(missing),
+        100 * lost / total,
+        total,
+    )
+    if lost > most * total:
+        log.warning("Spacecraft files seem to lack rows: longest such gap %s.", _longest(missing))
+
+
+def _seconds(times):
+    """Sum of intervals [s]."""
+    return float(np.sum(times[:, 1] - times[:, 0]))
+
+
+def _longest(times):
+    """Longest interval, for messages."""
+    start, stop = times[np.argmax(times[:, 1] - times[:, 0])]
+    return f"{start:.3f} to {stop:.3f} s"
 
 
 def _is_selection(value):

@@ -128,10 +128,8 @@ class LivetimeCube:
         for name in ("data", "weighted"):
             array = getattr(self, name)
             if array is not None and array.shape != shape:
-                raise ValueError(
-                    f"{name} must have the shape {shape} (directions, bins of cos(theta)), got "
-                    f"{array.shape}."
-                )
+                expected = f"{shape} (directions, bins of cos(theta))"
+                raise ValueError(f"{name} must have the shape {expected}, got {array.shape}.")
         if self.zenith_max is not None and not self.zenith_max > 0:
             raise ValueError(f"zenith_max must be positive, got {self.zenith_max} deg.")
 
@@ -170,13 +168,11 @@ class LivetimeCube:
         cube : `LivetimeCube`
             Of zeros, with ``weighted``.
         """
-        pixels = None
-        if position is not None and directions is None:
-            pixels = pixels_around(nside, ordering, frame, position, radius)
+        pixels, n_direction = None, getattr(directions, "size", None)
         if directions is None:
+            if position is not None:
+                pixels = pixels_around(nside, ordering, frame, position, radius)
             n_direction = count_pixels(nside, ordering, pixels)
-        else:
-            n_direction = directions.size
         data = np.zeros((n_direction, len(costheta_edges) - 1))
         return cls(
             data, costheta_edges, weighted=data, nside=nside, ordering=ordering, frame=frame,

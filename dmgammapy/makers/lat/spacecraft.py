@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 REQUIRED = ("START", "STOP", "LIVETIME")
 KIND = "a spacecraft file (FT2)"
+OVERLAP = 0.1  # s, neighbouring rows that may overlap by rounding
+N_NAMED = 3  # intervals named in a message
 UNITS = {"RA": "deg", "DEC": "deg", "ROCK_ANGLE": "deg", "SC_POSITION": "m", "RAD_GEO": "m"}
 
 
@@ -38,7 +40,8 @@ class LATSpacecraft:
     ------
     ValueError
         If lengths differ, a time is not finite, a row stops before it starts, a livetime is
-        negative, or rows overlap.
+        negative, or rows overlap by more than 0.1 s. By less, as rounding makes them, a row stops
+        where the next one starts.
 
     Examples
     --------
@@ -59,6 +62,8 @@ class LATSpacecraft:
             np.asarray(values, dtype=float) for values in (self.start, self.stop, self.livetime)
         )
         self.data = {name: np.asarray(values) for name, values in self.data.items()}
+        _check_lengths(self)
+        self.stop = _without_overlap(self.start, self.stop)
         _check_rows(self)
 
     def __repr__(self):
@@ -232,27 +237,28 @@ class LATSpacecraft:
         gti : array, shape (n, 2)
             Good time intervals [s].
         tolerance : float
-            Parts shorter than this may be uncovered [s]. Default is 1 s.
+            Good time that may be uncovered in a gap, and at each end [s]. Default is 1 s.
         gap_max : float
-            Gaps between rows shorter than this may be [s]. Default is none; times before the
+            Gaps between rows no longer than this may be in good times [s]; it is the whole gap
+            that counts, not the part of it that is good time. Default is none. Times before the
             first and after the last row must not be in any case.
 
         Returns
         -------
         gaps : array, shape (m, 2)
-            Parts of good times in the gaps that may be.
+            Parts of good times that are not covered.
 
         Raises
         ------
         ValueError
-            If there is no time in common or a part is not covered.
+            If there is no time in common or a part is not covered. Intervals are named.
         """
         gti = merge_gti(gti)
-        missing = self.uncovered(gti, tolerance)
+        missing = self.uncovered(gti, tolerance=0.0)
         if len(missing) == 0:
             return missing
-        lost, total = np.sum(missing[:, 1] - missing[:, 0]), np.sum(gti[:, 1] - gti[:, 0])
-        if total - lost <= tolerance:
+        lost, total = (np.sum(times[:, 1] - times[:, 0]) for times in (missing, gti))
+        if lost > tolerance and total - lost <= tolerance:
             rows = (
                 "no rows" if len(self) == 0 else f"rows {_range_text(self.start[0], self.stop[-1])}"
             )
@@ -260,17 +266,31 @@ class LATSpacecraft:
                 f"spacecraft data and events don't overlap in time: {rows}, good times "
                 f"{_range_text(gti[0, 0], gti[-1, 1])}. Give the spacecraft file of the same time."
             )
-        inside = (missing[:, 0] > self.start[0]) & (missing[:, 1] < self.stop[-1])
-        bad = missing[~inside | (missing[:, 1] - missing[:, 0] > gap_max)]
+        bad = self._bad_gaps(gti, missing, tolerance, gap_max)
         if len(bad) == 0:
             return missing
-        longest = bad[np.argmax(bad[:, 1] - bad[:, 0])]
+        bad = intersect_gti(bad, gti)
+        named = ", ".join(
+            f"{_range_text(*times)} ({times[1] - times[0]:.3f} s)" for times in bad[:N_NAMED]
+        )
+        more = f" and {len(bad) - N_NAMED} more" if len(bad) > N_NAMED else ""
         raise ValueError(
             f"spacecraft data lack {np.sum(bad[:, 1] - bad[:, 0]):.3f} of {total:.3f} "
-            f"s of good time in {len(bad)} intervals, the longest "
-            f"{_range_text(*longest)} ({longest[1] - longest[0]:.3f} s). Give all spacecraft "
-            "files of the time of the events, or cut the events to it (time_min, time_max)."
+            f"s of good time in {len(bad)} intervals, {named}{more}, in gaps longer than "
+            f"{gap_max:g} s or outside of all rows. Give all spacecraft files of the time of the "
+            "events, or cut the events to it (time_min, time_max)."
         )
+
+    def _bad_gaps(self, gti, missing, tolerance, gap_max):
+        """Gaps, in their full length, that must not be in good times; array, shape (n, 2)."""
+        first, last = self.start[0], self.stop[-1]
+        gaps = complement_gti(self.covered, min(first, gti[0, 0]), max(last, gti[-1, 1]))
+        index = np.searchsorted(gaps[:, 0], missing[:, 0], side="right") - 1
+        lost = np.bincount(index, missing[:, 1] - missing[:, 0], len(gaps))
+        outside = (gaps[:, 0] < first) | (gaps[:, 1] > last)
+        # a limit of a microsecond: times are read with that precision
+        too_long = gaps[:, 1] - gaps[:, 0] > gap_max + 1e-6
+        return gaps[(lost > tolerance) & (outside | too_long)]
 
 
 def _range_text(start, stop):
@@ -300,14 +320,35 @@ def _ascending_once(start, stop, source):
     return order[~is_copy]
 
 
+def _check_lengths(spacecraft):
+    """Columns must have one value in each row."""
+    lengths = {name: len(values) for name, values in spacecraft.data.items()}
+    lengths |= {"STOP": len(spacecraft.stop), "LIVETIME": len(spacecraft.livetime)}
+    n = len(spacecraft)
+    wrong = [f"{name} ({length})" for name, length in lengths.items() if length != n]
+    if wrong:
+        raise ValueError(f"all columns must have {n} rows as START, got {wrong}.")
+
+
+def _without_overlap(start, stop):
+    """Stop of rows, not later than the start of the next one where they overlap by rounding."""
+    overlap = stop[:-1] - start[1:]
+    by_rounding = (overlap > 0) & (overlap <= OVERLAP) & (start[1:] > start[:-1])
+    if not by_rounding.any():
+        return stop
+    log.info(
+        "%d rows of the spacecraft data stop up to %.3g s after the next one starts, and are cut.",
+        by_rounding.sum(),
+        overlap[by_rounding].max(),
+    )
+    stop = stop.copy()
+    stop[:-1][by_rounding] = start[1:][by_rounding]
+    return stop
+
+
 def _check_rows(spacecraft):
     """Times must be finite, ascending and apart from each other."""
     start, stop, livetime = spacecraft.start, spacecraft.stop, spacecraft.livetime
-    lengths = {name: len(values) for name, values in spacecraft.data.items()}
-    lengths |= {"STOP": len(stop), "LIVETIME": len(livetime)}
-    wrong = [f"{name} ({length})" for name, length in lengths.items() if length != len(start)]
-    if wrong:
-        raise ValueError(f"all columns must have {len(start)} rows as START, got {wrong}.")
     problems = (
         (~np.isfinite(start + stop + livetime), "times must be finite"),
         (stop <= start, "a row must stop after it starts"),

@@ -3,6 +3,7 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 from gammapy.datasets import MapDataset
@@ -15,7 +16,13 @@ from gammapy.modeling.models import (
 )
 
 from dmgammapy.datasets._render import Renderer
-from dmgammapy.makers.lat import LATDatasetMaker, LATEventList, LATLivetimeMaker, LATResponse
+from dmgammapy.makers.lat import (
+    LATDatasetMaker,
+    LATEventList,
+    LATEventSelector,
+    LATLivetimeMaker,
+    LATResponse,
+)
 from dmgammapy.makers.lat._geometry import corner_radius, covered, psf_reach, true_energy_axis
 
 CRAB = (83.6331, 22.0145)
@@ -149,8 +156,8 @@ def test_crab_flux(day, settings):
 
 
 def test_types_add_up(day, settings):
-    maker = LATDatasetMaker(**settings, event_types=["FRONT", "BACK", ["FRONT", "BACK"]])
-    front, back, both = maker.run(*day)
+    front, back = LATDatasetMaker(**settings, event_types=["FRONT", "BACK"]).run(*day)
+    (both,) = LATDatasetMaker(**settings, event_types=[["FRONT", "BACK"]]).run(*day)
     assert [d.name for d in (front, back, both)] == ["lat-front", "lat-back", "lat-front-back"]
     for name in ("counts", "exposure"):
         total = getattr(front, name).data + getattr(back, name).data
@@ -167,8 +174,9 @@ def test_components(day, settings):
     assert front.counts.geom.axes["energy"].nbin == 4
     assert back.counts.geom.axes["energy"].nbin == 8
     assert front.meta_table["ZENITH_MAX"][0] == 80
+    low = parts[0] | {"energy_min": 200 * u.MeV, "energy_max": 2 * u.GeV}
     with pytest.raises(ValueError, match="components.1.: a dataset 'lat-front' is there already"):
-        LATDatasetMaker(**settings, components=[parts[0], parts[0]]).run(*day)
+        LATDatasetMaker(**settings, components=[parts[0], low]).run(*day)
     with pytest.raises(ValueError, match="components: no parameter zmax"):
         LATDatasetMaker(**settings, components=[{"zmax": 80}])
 
@@ -223,8 +231,6 @@ def test_region_beyond_the_cone_is_masked(day, settings):
 
 
 def geom_separation(geom, ra, dec):
-    from astropy.coordinates import SkyCoord
-
     return geom.to_image().separation(SkyCoord(ra, dec, unit="deg")).to_value("deg")
 
 
@@ -240,9 +246,110 @@ def test_given_livetime(day, settings, dataset):
     with pytest.raises(ValueError, match="below 180 deg, the events for those below 90 deg"):
         LATDatasetMaker(**settings).run(*day, livetime=other)
     other = cube.copy()
+    other.gti = None
+    with pytest.raises(ValueError, match="nothing of its good times"):
+        LATDatasetMaker(**settings).run(*day, livetime=other)
     other.gti = cube.gti[:5]
     with pytest.raises(ValueError, match="compute it for the same good times"):
         LATDatasetMaker(**settings).run(*day, livetime=other)
+
+
+def test_phases_cut_before_scale_the_exposure(day, settings, dataset):
+    """Events of 0.3 of the phases have 0.3 of the exposure, whoever cut them."""
+    events = LATEventList.read(day[0])
+    events.table["PULSE_PHASE"] = np.random.default_rng(3).random(len(events))
+    cut = LATEventSelector(phase=[(0.1, 0.4)]).run(events)
+    (before,) = LATDatasetMaker(**settings).run(cut, day[1])
+    (here,) = LATDatasetMaker(**settings, phase=[(0.1, 0.4)]).run(events, day[1])
+    assert before.counts.data.sum() == here.counts.data.sum() < dataset.counts.data.sum()
+    for cut in (before, here):
+        np.testing.assert_allclose(cut.exposure.data, 0.3 * dataset.exposure.data, rtol=1e-6)
+    cube = LATLivetimeMaker(nside=16, zenith_max=90 * u.deg).run(ft1=day[0], ft2=day[1])
+    maker = LATDatasetMaker(**settings, phase=[(0.1, 0.4)])
+    for given in (cube, cube.scaled(0.3)):  # scaled once
+        (again,) = maker.run(events, day[1], given)
+        np.testing.assert_allclose(again.exposure.data, here.exposure.data, rtol=1e-5)
+    with pytest.raises(ValueError, match="was scaled by 0.5, the events cover 0.3"):
+        maker.run(events, day[1], cube.scaled(0.5))
+
+
+def test_cache_does_not_hide_another_response(day, settings, tmp_path):
+    LATDatasetMaker(**settings, cache=tmp_path).run(*day)
+    with pytest.raises(ValueError, match="P8R2 data, the response is P8R3_SOURCE_V3"):
+        LATDatasetMaker(**settings | {"irfs": "P8R3_SOURCE_V3"}, cache=tmp_path).run(*day)
+
+
+@pytest.mark.parametrize(
+    "kinds", [["FRONT", "FB"], ["PSF3", ["PSF2", "PSF3"]], [3, "BACK"], ["FRONT", "FRONT"]]
+)
+def test_types_that_share_events(settings, kinds):
+    with pytest.raises(ValueError, match="share events, which would count twice"):
+        LATDatasetMaker(**settings, event_types=kinds)
+
+
+def test_masks_name_types(day, settings):
+    front, back = LATDatasetMaker(**settings, event_types=[1, 2]).run(*day)
+    named = LATDatasetMaker(**settings, event_types=["FRONT", "BACK"]).run(*day)
+    assert [d.name for d in (front, back)] == named.names == ["lat-front", "lat-back"]
+    np.testing.assert_array_equal(front.counts.data, named[0].counts.data)
+
+
+def test_components_that_share_events(settings):
+    message = "components.0. and components.1. share events"
+    with pytest.raises(ValueError, match=message):
+        LATDatasetMaker(**settings, components=[{"event_types": ["FB"]}, {"event_types": ["PSF3"]}])
+    low, high = {"energy_max": 2 * u.GeV}, {"energy_min": 2 * u.GeV, "name": "high"}
+    LATDatasetMaker(**settings, components=[low, high])
+    with pytest.raises(ValueError, match=message):
+        LATDatasetMaker(**settings, components=[low, high | {"energy_min": 1 * u.GeV}])
+
+
+def test_components_follow_the_maker(day, settings):
+    maker = LATDatasetMaker(**settings, components=[{"event_types": ["FRONT"]}])
+    maker.zenith_max = 60 * u.deg
+    (dataset,) = maker.run(*day)
+    assert dataset.meta_table["ZENITH_MAX"][0] == 60
+    geom = maker.geom
+    more = {name: settings[name] for name in ("irfs", "caldb", "livetime_nside")}
+    with pytest.raises(ValueError, match="leave out geom"):
+        LATDatasetMaker(geom=geom, **more, components=[{"width": 4 * u.deg}])
+
+
+def test_components_with_a_real_response(day, settings):
+    rough = {k: v for k, v in settings.items() if k != "irfs"}
+    part = {"irfs": "P8R2_SOURCE_V6"}
+    maker = LATDatasetMaker(**rough, response=LATResponse.parametrised(), components=[part])
+    assert maker.run(*day)[0].meta_table["IRFS"][0] == "P8R2_SOURCE_V6"
+
+
+def test_parametrised_response_knows_no_types(settings):
+    rough = {k: v for k, v in settings.items() if k not in ("irfs", "caldb")}
+    with pytest.raises(ValueError, match="must be .'FB',., got .'PSF2', 'PSF3'."):
+        LATDatasetMaker(**rough, response=LATResponse.parametrised(), event_types=["PSF2", "PSF3"])
+
+
+def test_true_energies_must_hold_the_counts(day, settings, caplog):
+    narrow = MapAxis.from_energy_bounds("1 GeV", "10 GeV", nbin=20, name="energy_true")
+    with pytest.raises(ValueError, match="don't hold those of the counts"):
+        LATDatasetMaker(**settings, energy_axis_true=narrow).run(*day)
+    LATDatasetMaker(**settings, energy_margin=0).run(*day)
+    assert "less than 0.2 decades beyond the counts" in caplog.text
+    with pytest.raises(ValueError, match="energy_margin can't be negative"):
+        LATDatasetMaker(**settings, energy_margin=-0.1).run(*day)
+
+
+def test_cones_that_cross(day, settings):
+    """What one of two cones cut away is masked."""
+    first = LATEventSelector(position=SkyCoord(*CRAB, unit="deg"), radius=14 * u.deg).run(
+        LATEventList.read(day[0])
+    )
+    other = SkyCoord(CRAB[0] + 12, CRAB[1], unit="deg")
+    second = LATEventSelector(position=other, radius=11 * u.deg).run(first)
+    (dataset,) = LATDatasetMaker(**settings).run(second, day[1])
+    inside = dataset.mask_fit.data[0]
+    distance = dataset.counts.geom.to_image().separation(other).to_value("deg")
+    assert (distance[inside] < 11).all()
+    assert inside.sum() > 0.8 * (distance < 11).sum()
 
 
 def test_parametrised_response(day, settings):

@@ -123,17 +123,76 @@ def test_several_keys_of_a_kind_are_what_all_leave():
 
 def test_unknown_keys_are_kept_as_they_are(caplog):
     theta = ("THETA", "deg", "0:60")
-    crossing = ("POS(RA,DEC)", "deg", "CIRCLE(20,20,8)")
-    header = header_of(CLASS, ("POS(RA,DEC)", "deg", "CIRCLE(10,20,5)"), theta, crossing)
-    with caplog.at_level("INFO"):
-        selection = LATDataSelection.from_header(header)
-    assert selection.cone == (10, 20, 5)
-    assert [key["DSVAL"] for key in selection.other] == ["0:60", "CIRCLE(20,20,8)"]
-    assert "THETA = 0:60 is kept, but not used" in caplog.text
-    assert "Cones of the DSS keys cross" in caplog.text
+    phase = ("PULSE_PHASE", "DIMENSIONLESS", "0.1:0.4")
+    with caplog.at_level("WARNING"):
+        selection = LATDataSelection.from_header(header_of(CLASS, theta, phase))
+    assert [key["DSVAL"] for key in selection.other] == ["0:60", "0.1:0.4"]
+    # phases scale the exposure, the angle to the axis of the LAT would need other responses
+    assert selection.unknown_cuts == ("THETA 0:60",)
+    assert "THETA = 0:60 is a cut that responses and livetime know nothing of" in caplog.text
+    assert "PULSE_PHASE" not in caplog.text
     again = LATDataSelection.from_header(selection.to_header())
     assert again == selection
     assert LATDataSelection.from_dict(selection.to_dict()) == selection
+    assert FULL.unknown_cuts == ()
+
+
+def test_cones_that_cross_are_all_kept():
+    """All of them cut, in any order; those that contain another one cut nothing."""
+    cones = ["CIRCLE(10,20,5)", "CIRCLE(20,20,8)", "CIRCLE(15,25,9)", "CIRCLE(10,20,40)"]
+    cones.append("CIRCLE(0,0,180)")
+    expected = ((10, 20, 5), (20, 20, 8), (15, 25, 9))
+    for order in (cones, cones[::-1], cones[1:] + cones[:1]):
+        keys = [("POS(RA,DEC)", "deg", text) for text in order]
+        selection = LATDataSelection.from_header(header_of(CLASS, *keys))
+        assert selection.cones == expected
+        assert selection.cone == expected[0]
+        assert selection.unknown_cuts == ()
+        assert selection == LATDataSelection(
+            event_class=128, pass_version="P8R3", cone=expected[2], more_cones=expected[:2]
+        )
+    header = selection.to_header()
+    found = [header[f"DSVAL{n}"] for n in range(1, 1 + header["NDSKEYS"])]
+    assert [text for text in found if text.startswith("CIRCLE")] == cones[:3]
+    assert LATDataSelection.from_header(header) == selection
+    assert LATDataSelection.from_dict(selection.to_dict()) == selection
+    assert "circle(10, 20, 5) deg, circle(20, 20, 8) deg, circle(15, 25, 9) deg" in str(selection)
+    assert LATDataSelection().cones == ()
+
+
+def test_cones_without_common_events():
+    keys = [("POS(RA,DEC)", "deg", f"CIRCLE({ra},0,5)") for ra in (10, 21)]
+    with pytest.raises(ValueError, match=r"DSTYP2 .*circle\(10, 0, 5\) .* nothing in common"):
+        LATDataSelection.from_header(header_of(*keys))
+    with pytest.raises(ValueError, match="have nothing in common"):
+        FULL.narrowed(cone=(80.05, -57.915, 5.0))
+
+
+def test_cones_of_further_cuts(caplog):
+    crossing = FULL.narrowed(cone=(260.05, 60.0, 19.0))
+    assert crossing.cones == ((260.05, 60.0, 19.0), FULL.cone)
+    assert "circle(260.05, 60, 19) deg crosses circle(260.05, 57.915, 20) deg" in caplog.text
+    # one inside of both is all that is left
+    assert crossing.narrowed(cone=(260.05, 59.0, 5.0)).cones == ((260.05, 59.0, 5.0),)
+    # one that contains one of them is wider than what is there
+    with pytest.raises(ValueError, match=r"circle\(260.05, 60, 19\) deg, and .* not inside"):
+        crossing.narrowed(cone=(260.05, 60.0, 19.5))
+    assert FULL.intersect(LATDataSelection(cone=(260.05, 60.0, 19.0))) == crossing
+    assert LATDataSelection(cone=(260.05, 57.9, 30.0)).intersect(FULL).cones == (FULL.cone,)
+    # other cuts leave the cones as they are
+    assert crossing.narrowed(zenith_max=80.0).cones == crossing.cones
+
+
+def test_zenith_angles_up_to_180_deg_are_no_cut():
+    """As in gtselect, which writes no key for it."""
+    everything = LATDataSelection.from_header(header_of(CLASS, ("ZENITH_ANGLE", "deg", "0:180")))
+    assert everything.zenith_max is None
+    assert "ZENITH" not in str(everything.to_header())
+    assert everything.narrowed(zenith_max=180.0) == everything
+    assert LATDataSelection(zenith_max=180).zenith_max is None
+    assert everything.narrowed(zenith_max=100.0).zenith_max == 100
+    with pytest.raises(ValueError, match="up to 100 deg, and up to 180 deg was asked for"):
+        FULL.narrowed(zenith_max=180.0)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +250,7 @@ def test_narrowed():
         ({"energy": (300.0, 200.0)}, "ascends, got 300 to 200 MeV"),
         ({"zenith_max": 105.0}, "up to 100 deg, and up to 105 deg was asked for"),
         ({"cone": (260.05, 57.915, 21.0)}, r"circle\(260.05, 57.915, 20\) deg, and circle\("),
-        ({"cone": (260.05, 60.0, 19.0)}, "not inside"),
+        ({"cone": (260.05, 58.0, 20.5)}, "not inside"),
     ],
 )
 def test_wider_cuts_are_refused(cut, message):
@@ -279,3 +338,14 @@ def test_phase_fraction():
     assert FULL.phase_fraction == 1
     with pytest.raises(ValueError, match="the events are of 0:0.1,0.5:0.7; cut phases once"):
         selection.with_phase([(0.0, 0.05)])
+
+
+def test_phases_of_several_keys():
+    phases = [("PULSE_PHASE", "", text) for text in ("0:0.2,0.5:0.7", "0.1:0.6")]
+    assert LATDataSelection.from_header(header_of(*phases)).phase_fraction == pytest.approx(0.2)
+    with pytest.raises(ValueError, match=r"DSTYP2 = 'PULSE_PHASE'.*0:0.2 and 0.3:1 have nothing"):
+        LATDataSelection.from_header(
+            header_of(*[("PULSE_PHASE", "", text) for text in ("0:0.2", "0.3:1")])
+        )
+    with pytest.raises(ValueError, match="'low' is no number"):
+        LATDataSelection.from_header(header_of(("PULSE_PHASE", "", "low:1")))

@@ -274,3 +274,35 @@ def test_run_leaves_the_selector_and_the_events(reference):
     assert len(reference) == 1507
     assert "LATEventSelector" not in "".join(reference.header["HISTORY"])
     assert repr(selector).startswith("LATEventSelector(energy_min=1000 MeV, time_max=2.39597e+08)")
+
+
+def test_cones_that_cross(reference, tmp_path):
+    """Events of both cones, which the written file says, too."""
+    other = SkyCoord(98, 22, unit="deg")
+    cut = LATEventSelector(position=other, radius="13 deg").run(reference)
+    inside = reference.radec.separation(other).deg < 13
+    assert 0 < len(cut) == inside.sum() < len(reference)
+    cut.write(tmp_path / "cut.fits")
+    again = LATEventList.read(tmp_path / "cut.fits")
+    assert again.selection.cones == ((98, 22, 13), (83.6331, 22.0145, 15))
+    # files that were cut in another order agree
+    swapped = again.copy()
+    swapped.selection = LATDataSelection.from_dict(
+        again.selection.to_dict() | {"cone": [83.6331, 22.0145, 15], "more_cones": [[98, 22, 13]]}
+    )
+    assert len(LATEventList.stack([again, swapped])) == len(cut)
+
+
+@pytest.mark.parametrize(
+    ("phase", "message"),
+    [
+        (np.where(np.arange(1507) < 700, 0.3, 0.0), "exactly 0 for 807 of 1507 events, which have"),
+        (np.where(np.arange(1507) < 700, 0.3, np.nan), "within 0 and 1, got nan for 807 of 1507"),
+        (np.full(1507, -1.0), "within 0 and 1, got -1.0"),
+    ],
+)
+def test_phases_that_are_not_assigned(reference, phase, message):
+    events = reference.copy()
+    events.table["PULSE_PHASE"] = phase
+    with pytest.raises(ValueError, match=message):
+        LATEventSelector(phase=[(0.2, 1.0)]).run(events)

@@ -113,6 +113,29 @@ def test_components_are_merged_in_full(tmp_path):
     assert [(part["name"], part["binsz"]) for part in named.components] == [("a", 0.2), ("b", 0.1)]
 
 
+def test_files_of_components(tmp_path):
+    """Each has its own, or that of all."""
+    for name in ("b.fits", "c.fits", "lt.fits"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.lst").write_text("c.fits\n")
+    content = config(
+        data={"evfile": "a.fits", "scfile": "s.fits"},
+        components=[
+            {"selection": {"evtype": 4}},
+            {"data": {"evfile": "b.fits", "ltcube": "lt.fits"}},
+            {"data": {"evfile": "c.lst", "scfile": "/other/s.fits"}},
+        ],
+    )
+    components = translate_fermipy_config(write(tmp_path / "c.yaml", content)).components
+    here = str(tmp_path) + "/"
+    assert [[part[name] for name in ("ft1", "ft2", "livetime")] for part in components] == [
+        [here + "a.fits", here + "s.fits", None],
+        [here + "b.fits", here + "s.fits", here + "lt.fits"],
+        [[here + "c.fits"], "/other/s.fits", None],
+    ]
+    assert settings()["ft1"] is None
+
+
 @pytest.mark.parametrize("at", ["", "@"])
 def test_lists_of_files(tmp_path, monkeypatch, at):
     monkeypatch.setenv("LAT_DATA", "/data/lat")
@@ -181,21 +204,6 @@ def test_energy_dispersion():
         settings(gtlike={"edisp": "no"})
 
 
-def test_good_times():
-    both = {"filter": "DATA_QUAL>0 && LAT_CONFIG==1", "zmax": 90, "roicut": "yes"}
-    got = settings(selection=both)
-    assert (got["filter"], got["roi_zenith_max"]) == (both["filter"], 90)
-    # YAML reads yes as true, which fermipy compares with "yes" and does nothing
-    translation = translate_fermipy_config(config(selection=both | {"roicut": True}))
-    assert translation.settings["roi_zenith_max"] is None
-    assert "quote it" in reasons(translation)["selection.roicut"]
-
-
-def test_phases():
-    assert settings(selection={"phasemin": 0.3, "phasemax": 0.4})["phase"] == (0.3, 0.4)
-    assert settings(selection={"phasemax": 0.4})["phase"] == (0, 0.4)
-
-
 def test_numbers_that_yaml_takes_for_text(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("selection: {logemin: 2.5, emax: 1e5, ra: 0, dec: 0, tmin: 239557417}")
@@ -234,7 +242,8 @@ def changed(section, key):
         "convtype": 1, "target": "a", "filter": "LAT_CONFIG==1", "hpx_ordering_scheme": "NESTED",
         "catalogs": ["a.fit"], "skip": ["a"], "src_expscale": {"a": 2}, "radius": 3.0,
         "diffuse_dir": ["/templates"], "enumbins": 9, "emin": 200, "emax": 5e4, "src_radius": 3.0,
-        "src_roiwidth": 9.0, "src_radius_roi": 4.0,
+        "src_roiwidth": 9.0, "src_radius_roi": 4.0, "expscale": 0.5, "phasemin": 0.2,
+        "phasemax": 0.7,
     }  # fmt: skip
     default = DEFAULTS[section][key]
     if key in special:

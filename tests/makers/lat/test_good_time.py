@@ -185,3 +185,89 @@ def test_run_leaves_the_selector_and_the_events(events, spacecraft):
 def test_a_filter_without_columns(events, spacecraft):
     covered = LATGoodTimeSelector("T").run(events, spacecraft)
     assert np.array_equal(covered.gti, events.gti)
+
+
+def rows_of(*spans):
+    """Rows of 30 s, side by side in each span."""
+    start = np.concatenate([np.arange(low, high, 30.0) for low, high in spans])
+    names = ("RA_SCZ", "DEC_SCZ", "RA_ZENITH", "DEC_ZENITH", "DATA_QUAL", "LAT_CONFIG")
+    data = {name: np.ones(len(start)) for name in names}
+    return LATSpacecraft(start, start + 30, np.full(len(start), 27.0), data)
+
+
+ORBIT, DAYS = 5700.0, 86400.0
+ORBITS = np.arange(0, 5 * DAYS, ORBIT)
+IN_ORBITS = np.stack([ORBITS, ORBITS + 3000], axis=1)
+
+
+def test_days_without_rows():
+    """The gap is days long, good time in it comes in pieces of 50 minutes."""
+    rows = rows_of((0, DAYS), (4.5 * DAYS, 5 * DAYS))
+    with pytest.raises(
+        ValueError, match=r"lack 159300.000 of 228000.000 s .* and 51 more, in gaps"
+    ):
+        LATGoodTimeSelector().good_times(rows, IN_ORBITS)
+    # days without good time may lack
+    outside = IN_ORBITS[(IN_ORBITS[:, 1] < DAYS) | (IN_ORBITS[:, 0] > 4.5 * DAYS)]
+    assert np.array_equal(LATGoodTimeSelector().good_times(rows, outside), outside)
+
+
+def levels(caplog):
+    return [record.levelname for record in caplog.records if "seem to lack" not in record.message]
+
+
+def test_short_gaps_in_good_times_of_gtmktime(caplog):
+    """These leave out all passages of the SAA, so that more than 1 % is said as a warning."""
+    spans = [(low, low + 3000) for low in ORBITS]
+    low = ORBITS[7]
+    spans[7:8] = [(low, low + 300), (low + 2700, low + 3000)]
+    with caplog.at_level("INFO"):
+        gti = LATGoodTimeSelector().good_times(rows_of(*spans), IN_ORBITS)
+    assert np.sum(np.diff(gti)) == np.sum(np.diff(IN_ORBITS)) - 2400
+    assert "2400.000 s in 1 gaps of the spacecraft file are removed" in caplog.text
+    assert "longest such gap 40200.000 to 42600.000 s" in caplog.text
+    assert levels(caplog) == ["WARNING"]
+    caplog.clear()
+    spans[7] = (low, low + 2400)
+    with caplog.at_level("INFO"):
+        LATGoodTimeSelector().good_times(rows_of(*spans), IN_ORBITS)
+    assert "300.000 s in 1 gaps" in caplog.text
+    assert levels(caplog) == ["INFO"]
+
+
+def test_gaps_in_the_whole_span(events, spacecraft, caplog):
+    """Passages of the SAA in times that were not cut before are no warning."""
+    with caplog.at_level("INFO"):
+        LATGoodTimeSelector().good_times(spacecraft, DAY)
+    assert levels(caplog) == ["INFO"]
+    assert "13546.140 s in 16 gaps of the spacecraft file are removed" in caplog.text
+    caplog.clear()
+    half = [(low, low + 2700) for low in np.arange(0, DAYS, 5400.0)]
+    with caplog.at_level("INFO"):
+        LATGoodTimeSelector().good_times(rows_of(*half), [[0, 16 * 5400 - 2700]])
+    assert levels(caplog) == ["WARNING"]
+
+
+def test_roi_cut_of_cones_that_cross(events, spacecraft):
+    """Times stay if a cone that holds the region is up; no part of the region is beyond then."""
+    crossing = events.copy()
+    crossing.selection = events.selection.narrowed(cone=(95.0, 22.0, 10.0))
+    good = LATGoodTimeSelector(roi_zenith_max="90 deg").run(crossing, spacecraft)
+    each = [
+        LATGoodTimeSelector(roi_zenith_max="90 deg", position=center, radius=radius)
+        .run(events, spacecraft)
+        .ontime
+        for center, radius in ((CRAB, "15 deg"), (SkyCoord(95, 22, unit="deg"), "10 deg"))
+    ]
+    assert max(each) < good.ontime < sum(each)
+    middle = 0.5 * (spacecraft.start + spacecraft.stop)
+    rows = np.any((middle[:, None] > good.gti[:, 0]) & (middle[:, None] < good.gti[:, 1]), axis=1)
+    zenith = SkyCoord(spacecraft["RA_ZENITH"][rows], spacecraft["DEC_ZENITH"][rows], unit="deg")
+    grid = SkyCoord(*np.meshgrid(np.arange(80, 106, 1.0), np.arange(10, 35, 1.0)), unit="deg")
+    inside = (grid.separation(CRAB).deg < 15) & (
+        grid.separation(SkyCoord(95, 22, unit="deg")).deg < 10
+    )
+    assert inside.sum() > 50
+    assert zenith[:, None].separation(grid[inside][None]).deg.max() < 90
+    with pytest.raises(ValueError, match=r"= 5 deg, circle\(95, 22, 10\) and circle\(83.6331"):
+        LATGoodTimeSelector(roi_zenith_max="5 deg").run(crossing, spacecraft)

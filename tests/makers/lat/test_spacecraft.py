@@ -160,6 +160,9 @@ class TestCoverage:
     @pytest.mark.parametrize(
         ("gti", "gap_max", "message"),
         [
+            # the whole gap counts, not the part of it that is good time
+            ([[100, 350]], 250, r"lack 50.000 of 250.000 s .* 300.000 to 350.000 .* \(50.000 s\)"),
+            ([[0, 310], [400, 410], [590, 700]], 299, "lack 30.000 of 430.000 .* in 3 intervals"),
             ([[100, 400]], 0, r"lack 100.000 of 300.000 s .* 300.000 to 400.000 .* \(100.000 s\)"),
             ([[100, 700]], 250, r"lack 300.000 of 600.000 s of good time in 1 intervals"),
             ([[-50, 100]], 1e9, r"lack 50.000 of 150.000 s .* -50.000 to 0.000"),
@@ -173,7 +176,15 @@ class TestCoverage:
             self.rows.check_coverage(gti, gap_max=gap_max)
 
     def test_gaps_that_may_be(self):
-        self.rows.check_coverage([[100, 700]], gap_max=300)
+        missing = self.rows.check_coverage([[100, 700]], gap_max=300)
+        assert missing.tolist() == [[300, 600]]
+        # all that is lost is told, also what is too short for an error
+        missing = self.rows.check_coverage([[-0.5, 300.25], [650, 700]])
+        assert missing.tolist() == [[-0.5, 0], [300, 300.25]]
+
+    def test_a_short_good_time(self):
+        self.rows.check_coverage([[10, 10.5]])
+        self.rows.check_coverage(np.zeros((0, 2)))
 
     def test_no_rows(self):
         empty = self.rows.select(slice(0, 0))
@@ -181,3 +192,20 @@ class TestCoverage:
         assert repr(empty) == "LATSpacecraft(0 rows)"
         with pytest.raises(ValueError, match="don't overlap in time: no rows"):
             empty.check_coverage([[0, 10]])
+
+
+def test_overlaps_of_rounding(caplog):
+    """A row stops where the next one starts, and keeps its livetime."""
+    rows = made_up()
+    stop = rows.stop.copy()
+    stop[[2, 5]] += 1e-6, 0.1 - 1e-9
+    with caplog.at_level("INFO"):
+        clipped = LATSpacecraft(rows.start, stop, rows.livetime, {})
+    assert np.array_equal(clipped.stop, rows.stop)
+    assert np.array_equal(clipped.livetime, rows.livetime)
+    assert "2 rows of the spacecraft data stop up to 0.1 s after the next one starts" in caplog.text
+    assert stop[2] == 90 + 1e-6
+    assert len(clipped.gaps()) == 0
+    stop[5] += 0.01
+    with pytest.raises(ValueError, match="row 7: rows must ascend and not overlap"):
+        LATSpacecraft(rows.start, stop, rows.livetime, {})
