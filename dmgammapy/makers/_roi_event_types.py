@@ -4,9 +4,7 @@ import re
 
 import numpy as np
 
-from .lat._caldb import EVENT_TYPES, resolve_event_types
-
-__all__ = ["event_types_of", "parse_event_types"]
+__all__ = ["event_types_of", "parse_event_types", "types_in_metadata", "types_in_name"]
 
 
 def parse_event_types(text):
@@ -29,7 +27,10 @@ def parse_event_types(text):
     >>> parse_event_types("psf3-PSF2"), parse_event_types("3"), parse_event_types("draco")
     (('PSF2', 'PSF3'), ('FB',), ())
     """
-    words = [word for word in re.split(r"[^A-Z0-9]+", str(text).upper()) if word]
+    # the reduction of data imports the models of regions
+    from .lat._caldb import EVENT_TYPES, resolve_event_types
+
+    words = [word for word in _words(text) if word]
     try:
         whole = len(words) == 1 and words[0].isdigit()
         partition, types = resolve_event_types(int(words[0]) if whole else words)
@@ -52,11 +53,25 @@ def event_types_of(dataset):
     event_types : tuple of str
         As `parse_event_types`; empty where nothing is known.
     """
+    return types_in_metadata(dataset) or types_in_name(dataset)
+
+
+def types_in_metadata(dataset):
+    """Event types in the column EVENT_TYPE, as `event_types_of`."""
     table = getattr(dataset, "meta_table", None)
-    if table is not None and "EVENT_TYPE" in table.colnames:
-        values = np.unique(np.ravel(np.ma.filled(table["EVENT_TYPE"], "")).astype(str))
-        found = parse_event_types("-".join(t for v in values for t in parse_event_types(v)))
-        if found:
-            return found
-    words = re.split(r"[^A-Z0-9]+", dataset.name.upper())
+    if table is None or "EVENT_TYPE" not in table.colnames:
+        return ()
+    values = np.unique(np.ravel(np.ma.filled(table["EVENT_TYPE"], "")).astype(str))
+    return parse_event_types("-".join(t for v in values for t in parse_event_types(v)))
+
+
+def types_in_name(dataset):
+    """Event types in the dataset's name, as `event_types_of`."""
+    from .lat._caldb import EVENT_TYPES
+
+    words = _words(dataset.name)
     return parse_event_types("-".join(w for w in words if w == "FB" or w in EVENT_TYPES))
+
+
+def _words(text):
+    return re.split(r"[^A-Z0-9]+", str(text).upper())

@@ -16,7 +16,12 @@ from gammapy.modeling.models import (
 from gammapy.utils.scripts import make_path
 
 from ._roi_diffuse import diffuse_norm
-from ._roi_event_types import event_types_of, parse_event_types
+from ._roi_event_types import (
+    event_types_of,
+    parse_event_types,
+    types_in_metadata,
+    types_in_name,
+)
 
 __all__ = ["isotropic_models", "match_files", "misalignment", "read_isotropic"]
 
@@ -190,19 +195,20 @@ def _fitting(files, dataset):
 
 
 def _check_one_type(path, datasets):
-    """Refuse one template for several event types."""
-    types = {}
-    for dataset in datasets:
-        known = event_types_of(dataset)
-        if known:
-            types.setdefault("-".join(known), []).append(dataset.name)
-    if len(types) > 1:
-        found = ", ".join(f"{kind} ({', '.join(names)})" for kind, names in types.items())
-        raise ValueError(
-            f"isotropic template {path}: one file for datasets of different event types, {found}, "
-            "whose backgrounds of cosmic rays differ; give {event type: path} with a file for "
-            f"each of {', '.join(types)}."
-        )
+    """Refuse one template for several event types, by the metadata or by the names."""
+    for get in (event_types_of, types_in_metadata, types_in_name):
+        types = {}
+        for dataset in datasets:
+            known = get(dataset)
+            if known:
+                types.setdefault("-".join(known), []).append(dataset.name)
+        if len(types) > 1:
+            found = ", ".join(f"{kind} ({', '.join(names)})" for kind, names in types.items())
+            raise ValueError(
+                f"isotropic template {path}: one file for datasets of different event types, "
+                f"{found}, whose backgrounds of cosmic rays differ; give {{event type: path}} or "
+                "{dataset name: path} with a file for each."
+            )
 
 
 def _template(path, energy_range):

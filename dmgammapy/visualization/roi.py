@@ -19,6 +19,11 @@ __all__ = [
 SIZE = (6.4, 6.0)  # inches
 FEWEST = 0.3  # predicted counts below which components are not followed, where counts end
 SIGNIFICANCE = 5.0  # where the colours of residuals end, at least
+LINES = (-3.0, 3.0)  # of residuals
+LINE_STYLES = {-3.0: "--", 3.0: "-"}
+# Of residuals: missing counts get dark, excesses only half as dark, so that in greyscale what is
+# darker than the middle grey is missing; lines tell the rest.
+RESIDUAL_PALETTE, PALETTE_END = "PuOr_r", 0.83
 
 
 def plot_counts_map(counts, wcs, ax=None, markers=None, title=None, **kwargs):
@@ -56,7 +61,23 @@ def plot_counts_map(counts, wcs, ax=None, markers=None, title=None, **kwargs):
     ax = plot_sky_image(counts, wcs, ax=ax, label=label, markers=markers, title=title, **kwargs)
     ax.coords[0].set_axislabel_position("b")
     ax.coords[0].set_ticklabel_position("b")
+    _thin_labels(ax, markers or {})
     return ax
+
+
+def _thin_labels(ax, names):
+    """Hide labels of markers that overlap one before them; the markers stay."""
+    labels = [text for text in ax.texts if text.get_text() in names]
+    if len(labels) < 2:
+        return
+    ax.figure.draw_without_rendering()  # before, the places on the page are not known
+    kept = []
+    for text in labels:
+        box = text.get_window_extent()
+        if any(box.overlaps(other) for other in kept):
+            text.set_visible(False)
+        else:
+            kept.append(box)
 
 
 def plot_model_map(npred, wcs, ax=None, markers=None, title=None, **kwargs):
@@ -66,7 +87,10 @@ def plot_model_map(npred, wcs, ax=None, markers=None, title=None, **kwargs):
 
 
 def plot_residual_map(significance, wcs, ax=None, markers=None, title=None, **kwargs):
-    """Draw a map of the significance of residuals, with lines at -3 and 3.
+    """Draw a map of the significance of residuals, with lines at -3 (dashed) and 3.
+
+    Excesses are orange, missing counts violet and, at the end, darker: the sign of what is strong
+    is seen in greyscale, too.
 
     Parameters
     ----------
@@ -87,10 +111,40 @@ def plot_residual_map(significance, wcs, ax=None, markers=None, title=None, **kw
     if not {"vmin", "vmax"} & kwargs.keys():
         kwargs["vmax"] = max(SIGNIFICANCE, largest)
     kwargs.setdefault("label", r"Residual [$\sigma$]")
-    lines = [level for level in (-3.0, 3.0) if np.nanmin(significance) < level < largest]
-    if lines:
-        kwargs.setdefault("contours", lines)
-    return plot_counts_map(significance, wcs, ax=ax, markers=markers, title=title, **kwargs)
+    plain = "contours" in kwargs
+    ax = plot_counts_map(significance, wcs, ax=ax, markers=markers, title=title, **kwargs)
+    ax.images[-1].set_cmap(_residual_colors())
+    if not plain:
+        _draw_residual_lines(ax, significance)
+    return ax
+
+
+def _residual_colors():
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    palette = colormaps[RESIDUAL_PALETTE]
+    n = 256
+    places = np.concatenate([np.linspace(0, 0.5, n), np.linspace(0.5, PALETTE_END, n)[1:]])
+    return ListedColormap(palette(places), name="residuals").with_extremes(bad="none")
+
+
+def _draw_residual_lines(ax, significance):
+    low, high = np.nanmin(significance), np.nanmax(significance)
+    levels = [level for level in LINES if low < level < high]
+    if not levels:
+        return
+    lines = ax.contour(
+        significance, levels=levels, colors="black", linewidths=1.1,
+        linestyles=[LINE_STYLES[level] for level in levels],
+    )  # fmt: skip
+    lines.set(path_effects=style.outline(2.5))
+    ax.clabel(lines, fmt=lambda level: _signed(f"{level:g}"), fontsize=8)
+
+
+def _signed(text):
+    """Text of a number with a minus sign instead of a hyphen."""
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def plot_ts_map(sqrt_ts, wcs, ax=None, markers=None, title=None, **kwargs):
@@ -122,6 +176,9 @@ def plot_ts_map(sqrt_ts, wcs, ax=None, markers=None, title=None, **kwargs):
 
 def plot_significance_histogram(significance, ax=None, bins=None, label="Pixels"):
     """Draw how often significances occur, and the unit Gaussian they should follow.
+
+    Those of residuals follow none where few counts are expected, see
+    `~dmgammapy.estimators.roi.ROIFit.residual_maps`.
 
     Parameters
     ----------
@@ -160,7 +217,8 @@ def plot_significance_histogram(significance, ax=None, bins=None, label="Pixels"
     edges = np.histogram_bin_edges(values, bins) if bins is not None else np.arange(-far, far, 0.25)
     if bins is None:
         edges = np.append(edges, far)
-    text = f"{label}: mean {values.mean():.2f}, $\\sigma$ {values.std():.2f}"
+    mean = _signed(f"{values.mean():.2f}")
+    text = f"{label}: mean {mean}, $\\sigma$ {values.std():.2f}"
     ax.hist(values, edges, color=style.COLOR_68, edgecolor="black", linewidth=0.6, label=text)
     x = np.linspace(edges[0], edges[-1], 400)
     width = np.diff(edges).mean()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from gammapy.catalog import SourceCatalog4FGL
+from gammapy.catalog import SourceCatalog3FHL, SourceCatalog4FGL
 from gammapy.maps import Map, WcsGeom
 
 from dmgammapy.makers._roi_catalogs import catalog_sources, read_catalog
@@ -118,12 +118,19 @@ def test_extended_source_that_the_table_lacks_is_a_point_and_said(tmp_path):
     assert "'Cloud' is not in the catalog's table" in source.reason[0]
 
 
-def test_hard_sources(tmp_path):
+@pytest.mark.parametrize("photon", ["", "photon "])
+def test_hard_sources(tmp_path, photon):
+    layout = {
+        name: (*rest, f"{photon}{unit}" if "Flux_Density" in name else unit)
+        for name, (*rest, unit) in FHL.items()
+    }
     rows = [
         {"Source_Name": "3FHL J1000.0+2000", **near(1, 0), "ASSOC_TEV": "Mkn 1"},
-        {"Source_Name": "3FHL J1001.0+2000", **near(2, 0), "SpectrumType": "LogParabola"},
-    ]
-    found = read(write_catalog(tmp_path / "psch.fit", rows, layout=FHL))
+        {"Source_Name": "3FHL J1001.0+2000", **near(2, 0), "SpectrumType": "LogParabola",
+         "beta": 0.1, "Unc_beta": 0.1, "ASSOC_GAM": "1FHL J1001.0+2000"},
+    ]  # fmt: skip
+    path = write_catalog(tmp_path / "psch.fit", rows, layout=layout)
+    found = read(path)
     model = found["3FHL J1000.0+2000"].model
     # closed form of the power law 1e-14 / (cm2 s GeV) at 30 GeV, index 2.5
     expected = 1e-14 * 30 / 1.5 * ((10 / 30) ** -1.5 - (1000 / 30) ** -1.5)
@@ -131,6 +138,48 @@ def test_hard_sources(tmp_path):
     assert flux == pytest.approx(expected, rel=1e-5)
     assert found["3FHL J1000.0+2000"].aliases == ["Mkn 1"]
     assert found["3FHL J1000.0+2000"].catalog == "3fhl"
+    assert found["3FHL J1000.0+2000"].ts == pytest.approx(64)
+    second = found["3FHL J1001.0+2000"]
+    assert second.aliases == ["1FHL J1001.0+2000"]
+    # the curved spectrum has an index of its own: 100 GeV
+    x = np.log(100 / 30)
+    value = second.model.spectral_model(100 * u.GeV).to_value("cm-2 s-1 GeV-1")
+    assert value == pytest.approx(1e-14 * np.exp(-2.2 * x - 0.1 * x**2), rel=1e-5)
+
+
+def test_hard_catalog_has_the_columns_that_gammapy_reads(tmp_path):
+    rows = [{"Source_Name": "3FHL J1000.0+2000", **near(1, 0)}]
+    catalog = SourceCatalog3FHL(write_catalog(tmp_path / "psch.fit", rows, layout=FHL))
+    text = str(catalog[0])
+    assert "Spectral points" in text
+    # the columns of bands, which cost time, are left out here
+    assert "Flux_Band" not in read_catalog(catalog)[0].table.colnames
+
+
+def test_extended_hard_sources(tmp_path):
+    rows = [
+        {"Source_Name": f"3FHL J100{i}.0+2000e", **near(1, i), "Extended_Source_Name": name}
+        for i, name in enumerate(["Round", "Blurred", "Drawn"])
+    ]
+    sizes = {"Model_SemiMajor": 0.6, "Model_SemiMinor": 0.6}
+    shapes = [
+        {"Source_Name": "Round", **near(1, 0), **sizes},
+        {"Source_Name": "Blurred", **near(1, 1), **sizes, "Model_Form": "2D Gaussian",
+         "Spatial_Function": "RadialGauss"},
+        {"Source_Name": "Drawn", **near(1, 2), **sizes, "Model_Form": "Map",
+         "Spatial_Function": "SpatialMap", "Spatial_Filename": "Drawn.fits"},
+    ]  # fmt: skip
+    folder = tmp_path / "Extended_archive_v18" / "Templates"
+    folder.mkdir(parents=True)
+    image = Map.from_geom(WcsGeom.create(skydir=CENTER, npix=(5, 5), binsz=0.5))
+    image.data += 1.0
+    image.write(folder / "Drawn.fits")
+    found = read(write_catalog(tmp_path / "psch.fit", rows, shapes, layout=FHL))
+    kinds = [type(s.model.spatial_model).__name__ for s in found.values()]
+    assert kinds == ["DiskSpatialModel", "GaussianSpatialModel", "TemplateSpatialModel"]
+    assert [s.radius for s in found.values()] == pytest.approx([0.6] * 3)
+    assert found["3FHL J1002.0+2000e"].model.spatial_model.filename == str(folder / "Drawn.fits")
+    assert all(s.reason == [] for s in found.values())
 
 
 def test_refuses_what_is_no_catalog(tmp_path, monkeypatch):

@@ -263,6 +263,7 @@ def test_one_file_is_for_one_event_type(tmp_path):
         [make_dataset("lat-psf0"), make_dataset("lat-psf3")],
         [typed("a", "PSF0"), typed("b", "PSF3")],
         [typed("a", "FB"), make_dataset("lat-psf3")],
+        [typed("a-psf0", "FB"), typed("a-psf3", "FB")],
     ):
         with pytest.raises(ValueError, match=r"different event types, .* give {event type: path}"):
             isotropic_models(path, datasets)

@@ -1,23 +1,31 @@
 """A fitted region as a folder or archive: models, covariance, datasets and results."""
 
 import json
+import logging
 import os
-import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import yaml
 from astropy.table import Table
-from gammapy.datasets import Datasets
-from gammapy.modeling import Covariance
 
+from ...utils import FITS_DAMAGE
+from ._bundle_archive import ARCHIVES, archive_format, pack, unpack
+from ._bundle_datasets import read_datasets, write_datasets
 from ._bundle_models import read_models, write_models
+from ._covariance import set_covariance
+from ._region import Region
 
 __all__ = ["read", "write"]
 
+log = logging.getLogger(__name__)
+
 FORMAT = "dmgammapy-roi-fit"
-VERSION = 1
-ARCHIVES = {".zip": "zip", ".tar": "tar", ".tar.gz": "gztar", ".tgz": "gztar"}
+VERSION = 2
+STAT_ATOL, STAT_RTOL = 1e-2, 1e-6
+DAMAGE = (*FITS_DAMAGE, AttributeError, yaml.YAMLError, zipfile.BadZipFile)
 SCALARS = ("parameters", "stat_start", "stat", "target")
 
 
@@ -39,65 +47,98 @@ def write(fit, path, overwrite=False):
         _replace(made, path, temporary / "old")
 
 
-def read(path):
-    """Arguments of `ROIFit` from a bundle, dict."""
+def read(path, check=True):
+    """Arguments of `ROIFit` from a bundle, dict; see `ROIFit.read`."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such bundle of a fit.")
     if path.is_dir():
-        return _read_folder(path, path)
-    if _archive_format(path) is None:
+        return _read_folder(path, path, check)
+    if archive_format(path) is None:
         raise ValueError(
             f"{path}: expected a folder or an archive that ends in {', '.join(ARCHIVES)}."
         )
     with tempfile.TemporaryDirectory() as temporary:
-        try:
-            # members that point outside are refused, as by the filter of tarfile
-            options = {} if path.suffix == ".zip" else {"filter": "data"}
-            shutil.unpack_archive(path, temporary, _archive_format(path), **options)
-        except (shutil.ReadError, EOFError, OSError) as error:
-            raise ValueError(f"{path}: it can't be unpacked ({error}); write it again.") from error
-        return _read_folder(Path(temporary), path)
+        unpack(path, temporary)
+        return _read_folder(Path(temporary), path, check)
 
 
 def _write_folder(fit, folder):
     folder.mkdir()
     models = fit.models
     states = write_models(models, folder)
-    (folder / "datasets").mkdir()
-    fit.datasets.write(folder / "datasets" / "datasets.yaml", checksum=False)
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "stat_sum": _stat_sum(fit.datasets),
+        "sources": _from_table(fit.sources),
+        "steps": _from_table(fit.steps),
+        "models": states,
+        "datasets": write_datasets(fit.datasets, folder),
+    }
+    content |= {name: getattr(fit, name) for name in SCALARS}
     np.savez(
         folder / "covariance.npz",
         models=np.array(models.covariance.data),
         parameters=fit.parameter_covariance,
     )
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "sources": _from_table(fit.sources),
-        "steps": _from_table(fit.steps),
-        "models": states,
-    }
-    content |= {name: getattr(fit, name) for name in SCALARS}
     (folder / "roi.json").write_text(json.dumps(content, indent=1))
 
 
-def _read_folder(folder, path):
+def _stat_sum(datasets):
+    """-2 ln L of what is written, None if it can't be computed.
+
+    Datasets and models are rendered anew: they may have changed since they were fitted.
+    """
+    try:
+        return Region(datasets).stat()
+    except (TypeError, ValueError) as error:
+        log.warning("the bundle will not be checked on reading: %s", error)
+        return None
+
+
+def _read_folder(folder, path, check):
     """Read a folder; ``path`` is what errors are about."""
     content = _read_json(folder / "roi.json", path)
-    missing = [
-        name
-        for name in ("models.yaml", "covariance.npz", "datasets/datasets.yaml")
-        if not (folder / name).exists()
-    ]
+    try:
+        _check_files(folder, content)
+        out = _read_content(folder, content, keep=folder == path)
+    except DAMAGE as error:
+        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{path}: {what} Copy the bundle as a whole, or write it again."
+        ) from error
+    if check and content.get("stat_sum") is not None:
+        out["region"] = Region(out["datasets"])
+        _check_stat(out["region"].stat(), content["stat_sum"], path)
+    return out
+
+
+def _check_files(folder, content):
+    names = ["models.yaml", "covariance.npz", "datasets/datasets.yaml"]
+    for state in content.get("datasets", []):
+        names += [state["file"], *(mask["file"] for mask in state["masks"].values())]
+    names += [m["template"]["file"] for m in content["models"].values() if m["template"]]
+    missing = [name for name in names if not (folder / name).exists()]
     if missing:
-        raise ValueError(f"{path}: {missing} is missing; copy the bundle as a whole.")
-    models = read_models(folder, content["models"], keep=folder == path)
-    datasets = Datasets.read(folder / "datasets" / "datasets.yaml", lazy=False, checksum=False)
-    datasets.models = models
+        raise ValueError(f"{missing} is missing.")
+
+
+def _read_content(folder, content, keep):
+    models = read_models(folder, content["models"], keep)
+    states = content.get("datasets")
+    datasets = read_datasets(folder, states)
+    for i, dataset in enumerate(datasets):
+        names = [m.name for m in models] if states is None else states[i]["models"]
+        # a list, as containers compute their covariance first
+        dataset.models = [models[name] for name in names]
     with np.load(folder / "covariance.npz") as arrays:
-        _set_covariance(datasets, arrays["models"], content["models"])
+        set_covariance(datasets, arrays["models"])
         covariance = arrays["parameters"]
+    for name, state in content["models"].items():
+        # square roots of variances may miss the last digit
+        for parameter, own in zip(models[name].parameters, state["parameters"], strict=True):
+            parameter.error = own["error"]
     return {name: content[name] for name in SCALARS} | {
         "datasets": datasets,
         "sources": _to_table(content["sources"]),
@@ -106,32 +147,29 @@ def _read_folder(folder, path):
     }
 
 
+def _check_stat(stat, expected, path):
+    if not abs(stat - expected) <= STAT_ATOL + STAT_RTOL * abs(expected):
+        raise ValueError(
+            f"{path}: -2 ln L of what was read is {stat:.6g}, but was {expected:.6g} when it was "
+            "written: files in it were changed or are damaged. Write it again; check=False reads "
+            "it as it is."
+        )
+
+
 def _read_json(file, path):
     if not file.exists():
         raise ValueError(f"{path}: it has no roi.json, so it is no bundle of a fit.")
-    content = json.loads(file.read_text())
-    if content.get("format") != FORMAT or content.get("version", 0) > VERSION:
+    try:
+        content = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: its roi.json is damaged ({error}); write it again.") from error
+    found = content if isinstance(content, dict) else {}
+    if found.get("format") != FORMAT or found.get("version", 0) > VERSION:
         raise ValueError(
             f"{path}: expected {FORMAT} of version {VERSION} or older, got "
-            f"{content.get('format')} of version {content.get('version')}."
+            f"{found.get('format')} of version {found.get('version')}."
         )
     return content
-
-
-def _set_covariance(datasets, matrix, states):
-    models = datasets.models
-    if matrix.shape != models.covariance.data.shape:
-        raise ValueError(
-            f"the covariance is of {len(matrix)} parameters, but the models have "
-            f"{len(models.covariance.data)}; the bundle was changed."
-        )
-    models.covariance = matrix
-    datasets._covariance = Covariance(models.parameters, matrix)
-    for model in models:
-        # square roots of variances may miss the last digit
-        for parameter, state in zip(model.parameters, states[model.name]["parameters"],
-                                    strict=True):  # fmt: skip
-            parameter.error = state["error"]
 
 
 def _from_table(table):
@@ -154,16 +192,14 @@ def _to_table(columns):
     return table
 
 
-def _archive_format(path):
-    return next((kind for end, kind in ARCHIVES.items() if path.name.endswith(end)), None)
-
-
 def _archived(folder, path):
     """The folder, or an archive of it if the path is one's name."""
-    kind = _archive_format(path)
+    kind = archive_format(path)
     if kind is None:
         return folder
-    return Path(shutil.make_archive(str(folder.parent / "archive"), kind, folder))
+    archive = folder.parent / "archive"
+    pack(folder, archive, kind)
+    return archive
 
 
 def _replace(made, path, old):

@@ -9,6 +9,7 @@ from gammapy.modeling.models import Models
 
 __all__ = ["read_models", "write_models"]
 
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 STATE = ("value", "error", "min", "max", "frozen")
 
 
@@ -37,7 +38,7 @@ def write_models(models, folder):
             part["filename"] = state["template"]["file"]
             if "normalize" in part:
                 part["normalize"] = False  # the map is, and dividing again may change digits
-        components.append(data)
+        components.append({"name": model.name} | data)  # which backgrounds lack
         states[model.name] = state
     text = yaml.safe_dump(_plain({"components": components}), sort_keys=False)
     (folder / "models.yaml").write_text(text)
@@ -59,10 +60,10 @@ def read_models(folder, states, keep):
     -------
     models : `~gammapy.modeling.models.Models`
     """
-    data = yaml.safe_load((folder / "models.yaml").read_text())
-    for component in data["components"]:
+    data = yaml.load((folder / "models.yaml").read_text(), Loader=Loader)
+    for component, state in zip(data["components"], states.values(), strict=True):
         part = component["spatial"] if "spatial" in component else component
-        if states[component["name"]]["template"] is not None:
+        if state["template"] is not None:
             part["filename"] = str((folder / part["filename"]).resolve())
     with _quiet():
         models = Models.from_dict(data)

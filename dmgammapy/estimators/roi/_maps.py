@@ -43,7 +43,7 @@ def residual_maps(region, index=2.0, energy_min=None, energy_max=None):
     :math:`M^2 / V`, and its significance that of the Cash statistic.
 
     Pixels closer than the PSF are correlated, so that one map has fewer independent values than
-    pixels.
+    pixels. Below about 0.03 expected counts per smoothed pixel the significance is not Gaussian.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from astropy.table import Table
 
 from ...datasets._counts_models import norm_parameter
 from . import _bundle, _maps, _spectra
+from ._covariance import models_of
 from ._region import Region
 from ._source_table import position_of, separation_of
 from .plots import ROIPlots
@@ -51,11 +52,18 @@ class ROIFit(ROIPlots):
         self.stat = stat
         self.target = target
         self._rendered = region
+        self._known_models = [], None
 
     @property
     def models(self):
         """Models of the datasets, `~gammapy.modeling.models.DatasetModels`."""
-        return self.datasets.models
+        # Gammapy makes them anew every time, which takes a second when there are many
+        key = [*models_of(self.datasets), self.datasets._covariance]
+        known, models = self._known_models
+        if len(known) != len(key) or any(a is not b for a, b in zip(known, key, strict=True)):
+            models = self.datasets.models
+            self._known_models = key, models
+        return models
 
     @property
     def covariance(self):
@@ -75,7 +83,8 @@ class ROIFit(ROIPlots):
         return self._rendered
 
     def __getstate__(self):
-        return vars(self) | {"_rendered": None}  # large, and made again in a second
+        # large, and made again in a second
+        return vars(self) | {"_rendered": None, "_known_models": ([], None)}
 
     # --- tables ------------------------------------------------------------------------------
 
@@ -188,7 +197,9 @@ class ROIFit(ROIPlots):
         With its counts :math:`k_j` in voxels of all energies and datasets, counts
         :math:`C = \sum k_j n_j` and what is predicted, :math:`M = \sum k_j m_j`, are compared as
         Poisson counts :math:`C M / V` and :math:`M^2 / V` with :math:`V = \sum k_j^2 m_j`.
-        Pixels closer than the PSF are correlated.
+        Pixels closer than the PSF are correlated. Where fewer than about 0.03 counts are expected
+        per smoothed pixel (``"npred"``), no count at all or a single one decide, and the
+        significance is far from a Gaussian number: take an ``energy_min`` lower or wider pixels.
 
         Parameters
         ----------
@@ -270,7 +281,7 @@ class ROIFit(ROIPlots):
         ----------
         path : str or `~pathlib.Path`
             A folder, or an archive if it ends in ``.zip``, ``.tar`` or ``.tar.gz``. It appears
-            when it is complete.
+            when it is complete. The same fit gives the same bytes.
         overwrite : bool
             Replace what is there. Default is False.
 
@@ -282,12 +293,15 @@ class ROIFit(ROIPlots):
         _bundle.write(self, path, overwrite)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path, check=True):
         """Read what `write` has written.
 
         Parameters
         ----------
         path : str or `~pathlib.Path`
+        check : bool
+            Predict the counts of what was read, which `region` needs anyway, and compare -2 ln L
+            to that when it was written. Default is True.
 
         Returns
         -------
@@ -298,9 +312,10 @@ class ROIFit(ROIPlots):
         FileNotFoundError
             If nothing is there.
         ValueError
-            If it is no bundle, or parts are missing.
+            If it is no bundle, parts are missing, damaged or point outside of an archive, or
+            -2 ln L is another than when it was written.
         """
-        return cls(**_bundle.read(path))
+        return cls(**_bundle.read(path, check))
 
     def __repr__(self):
         ok = "" if self.converged else f", {int((~self.steps['converged']).sum())} not converged"

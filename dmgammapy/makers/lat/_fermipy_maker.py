@@ -8,7 +8,7 @@ from ._caldb import EVENT_CLASSES
 from ._geometry import read_position, true_energy_axis
 from .livetime import COSTHETA_STEP
 
-__all__ = ["from_fermipy", "unused"]
+__all__ = ["event_kind", "from_fermipy", "unused"]
 
 PASS, VERSION = "P8R3", "V3"  # what fermipy's CALDB means for the data that are public today
 SOURCE = 128
@@ -70,7 +70,7 @@ def from_fermipy(settings):
     )  # fmt: skip
     out = {
         "geom": _geom(settings, axis),
-        "event_types": [_event_type(settings["event_type"])],
+        "event_types": [event_kind(settings["event_type"])],
         "event_class": settings["event_class"],
         "irfs": settings["irfs"] or _irfs(settings["event_class"]),
         "edisp": settings["edisp"],
@@ -105,7 +105,8 @@ def _geom(settings, axis):
     )  # fmt: skip
 
 
-def _event_type(mask):
+def event_kind(mask):
+    """Event types of `LATDatasetMaker` for those of a component."""
     return "FB" if mask in (None, FRONT_BACK) else int(mask)
 
 

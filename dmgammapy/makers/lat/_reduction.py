@@ -16,6 +16,7 @@ from ._cache import ProductCache, fingerprint
 from ._caldb import find_irf_files, resolve_event_types, type_mask
 from ._cuts import parse_event_class
 from ._fits import expand_paths
+from ._kinds import label_of, types_of
 from ._met import to_met
 from ._reduction_checks import check_livetime, check_response, class_of, full_zenith
 from .edisp import LATEDispMaker
@@ -28,7 +29,7 @@ from .livetime_cube import LivetimeCube
 from .psf import LATPSFMaker
 from .spacecraft import LATSpacecraft
 
-__all__ = ["Reduction", "label_of", "types_of"]
+__all__ = ["Reduction"]
 
 log = logging.getLogger(__name__)
 
@@ -329,30 +330,6 @@ class Reduction:
 
 
 # ---- what is the same for all -----------------------------------------------------------------
-
-
-def types_of(kinds):
-    """Names of the event types of some datasets, list.
-
-    Parameters
-    ----------
-    kinds : list of str, int or list
-        As of `LATDatasetMaker`.
-    """
-    names = []
-    for kind in kinds:
-        several = isinstance(kind, list | tuple)
-        for part in kind if several else [kind]:
-            names += resolve_event_types(part)[1]
-    return resolve_event_types(names)[1]
-
-
-def label_of(kind):
-    """Event types of a dataset in its name: ``psf2-psf3``, ``fb``."""
-    if isinstance(kind, int | np.integer):
-        kind = resolve_event_types(kind)[1]
-    parts = kind if isinstance(kind, list | tuple) else [kind]
-    return "-".join(str(part) for part in parts).lower()
 
 
 def response_name(maker):

@@ -10,7 +10,8 @@ from dmgammapy.utils import progress
 
 from . import _geometry as geometry
 from ._fermipy_maker import from_fermipy, unused
-from ._reduction import Reduction, label_of, types_of
+from ._kinds import label_of, types_of
+from ._reduction import Reduction
 from ._reduction_checks import check_components, check_kinds
 from .fermipy_config import translate_fermipy_config
 from .response import LATResponse

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from astropy import units as u
 
 from . import _fermipy_sections as sections
 from ._fermipy_cuts import selection
+from ._fermipy_maker import event_kind
 from ._fermipy_paths import PathFinder
 from ._fermipy_schema import DEFAULTS, check_keys, reason_of
+from ._kinds import label_of
 
 __all__ = ["FermipyTranslation", "translate_fermipy_config"]
 
@@ -72,6 +75,41 @@ class FermipyTranslation:
     components: list
     untranslated: list = field(default_factory=list)
     path: Path | None = None
+
+    def to_roi_model_maker(self, **kwargs):
+        """Maker of the models of the region.
+
+        Parameters
+        ----------
+        **kwargs
+            Arguments of `~dmgammapy.makers.ROIModelMaker` in place of those of the configuration.
+
+        Returns
+        -------
+        maker : `~dmgammapy.makers.ROIModelMaker`
+
+        Raises
+        ------
+        ValueError
+            If there are several templates of the Galactic emission, or several isotropic ones
+            that are not told apart by components.
+        """
+        from ..roi_models import ROIModelMaker  # which imports names of event types from here
+
+        model = self.settings["model"]
+        given = {name: model[name] for name in ("catalogs", "sources", "extended_dir")}
+        if model["radius"] is not None:
+            given["radius"] = model["radius"] * u.deg
+        given["diffuse"] = _only([part["model"]["diffuse"] for part in self.components], "galdiff")
+        files = [part["model"]["isotropic"] for part in self.components]
+        if len(self.components) > 1 and any(one != files[0] for one in files):
+            given["isotropic"] = {
+                dataset_name(part): _only([one], "isodiff")
+                for part, one in zip(self.components, files, strict=True)
+            }
+        else:
+            given["isotropic"] = _only(files, "isodiff")
+        return ROIModelMaker(**given | kwargs)
 
     def __str__(self):
         head = f"{self.path or 'configuration'}: {len(self.components)} component(s)"
@@ -142,6 +180,22 @@ def translate_fermipy_config(config, folder=None):
     settings = copy.deepcopy(components[0])
     settings["name"] = settings["target"] or (path.stem if path else "fermipy")
     return FermipyTranslation(settings, components, _unique(notes), path)
+
+
+def dataset_name(part):
+    """Name of the dataset of a component where there are several."""
+    return f"lat-{part['name']}-{label_of(event_kind(part['event_type']))}"
+
+
+def _only(files, key):
+    """The one template of all components; None without."""
+    names = {name for part in files for name in part}
+    if len(names) > 1:
+        raise ValueError(
+            f"model.{key}: several templates, {', '.join(sorted(names))}; give one to "
+            f"ROIModelMaker, and the others as sources."
+        )
+    return names.pop() if names else None
 
 
 def _read(path):

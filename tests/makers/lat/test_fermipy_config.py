@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -344,3 +345,28 @@ def test_input_is_not_changed(caplog):
         translation.settings["model"]["catalogs"].append("other")
     assert content == before
     assert translation.components[0]["model"]["catalogs"] == []
+
+
+def test_models_of_the_region(tmp_path):
+    """Templates by component go to the datasets of these components."""
+    for name in ("gal.fits", "iso0.txt", "iso1.txt"):
+        (tmp_path / name).write_text("")
+    parts = [
+        {"selection": {"evtype": 16}, "model": {"isodiff": "iso0.txt"}},
+        {"selection": {"evtype": 32}, "model": {"isodiff": "iso1.txt"}},
+    ]
+    config = {
+        "selection": {"emin": 100, "emax": 1e5, "evclass": 128, "ra": 83.6, "dec": 22.0},
+        "model": {"galdiff": "gal.fits", "src_radius": 7.0},
+    }
+    translation = translate_fermipy_config(config | {"components": parts}, folder=tmp_path)
+    maker = translation.to_roi_model_maker(free_radius="2 deg")
+    assert maker.radius.to_value("deg") == 7
+    assert maker.free_radius.to_value("deg") == 2
+    assert str(maker.diffuse) == str(tmp_path / "gal.fits")
+    assert {k: Path(v).name for k, v in maker.isotropic.items()} == {
+        "lat-00-psf2": "iso0.txt", "lat-01-psf3": "iso1.txt",
+    }  # fmt: skip
+    config["model"]["galdiff"] = ["gal.fits", "iso0.txt"]
+    with pytest.raises(ValueError, match="model.galdiff: several templates"):
+        translate_fermipy_config(config, folder=tmp_path).to_roi_model_maker()
