@@ -55,7 +55,7 @@ def method_note(castro, sed, likelihood):
     else:
         rows = _rows(folded, ratio)
         found = _compare(castro, sed, likelihood, fluxes, norms, rows)
-        background = "its norms profiled" if likelihood.norm_parameters else "fixed"
+        background = "norms profiled" if likelihood.norm_parameters else "fixed"
         how = f"background {background}, compared at {len(rows)} masses and channels"
     if np.abs(found - 1).max() < SMALL_DIFFERENCE:
         return None

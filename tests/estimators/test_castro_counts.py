@@ -103,9 +103,9 @@ def _noted_range(castro):
     ("settings", "background"),
     [
         ({"free_background": "fixed"}, "fixed"),
-        ({"free_background": "free"}, "its norms profiled"),
-        ({"free_background": "free", "cov_scale": 2.0}, "its norms profiled"),
-        ({"free_background": "free", "negative_norm": True}, "its norms profiled"),
+        ({"free_background": "free"}, "norms profiled"),
+        ({"free_background": "free", "cov_scale": 2.0}, "norms profiled"),
+        ({"free_background": "free", "negative_norm": True}, "norms profiled"),
     ],
 )
 def test_difference_of_the_methods_is_reported(settings, background):

@@ -70,7 +70,7 @@ def _write_folder(fit, folder):
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "stat_sum": _stat_sum(fit.datasets),
+        "stat_sum": _stat_sum(fit),
         "sources": _from_table(fit.sources),
         "steps": _from_table(fit.steps),
         "models": states,
@@ -85,13 +85,13 @@ def _write_folder(fit, folder):
     (folder / "roi.json").write_text(json.dumps(content, indent=1))
 
 
-def _stat_sum(datasets):
+def _stat_sum(fit):
     """-2 ln L of what is written, None if it can't be computed.
 
-    Datasets and models are rendered anew: they may have changed since they were fitted.
+    That of the fit is another if data or models have changed since then.
     """
     try:
-        return Region(datasets).stat()
+        return (fit.region if fit.region.is_current() else Region(fit.datasets)).stat()
     except (TypeError, ValueError) as error:
         log.warning("the bundle will not be checked on reading: %s", error)
         return None

@@ -1,5 +1,6 @@
 """Models on the datasets of a region, rendered once: `Region`."""
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,11 @@ class Region:
         self._fluxes = {}
         self._norms = {}
         self._totals = {}
+        self._made_of = [_fingerprint(dataset) for dataset in self.datasets]
+
+    def is_current(self):
+        """False if the data or responses of a dataset have changed since this was made."""
+        return self._made_of == [_fingerprint(dataset) for dataset in self.datasets]
 
     @property
     def models(self):
@@ -211,6 +217,16 @@ class Region:
             for i, dataset in enumerate(self.datasets)
             if any(m is model for m in dataset.models)
         )
+
+
+def _fingerprint(dataset):
+    """Numbers that tell whether the maps of a dataset are still the same."""
+    maps = [dataset.counts, dataset.background, dataset.exposure, dataset.mask]
+    maps += [getattr(dataset, "counts_off", None), getattr(dataset, "alpha", None)]
+    maps += [getattr(dataset.psf, "psf_map", None), getattr(dataset.edisp, "edisp_map", None)]
+    data = [None if m is None else np.asarray(m.data) for m in maps]
+    digests = tuple(None if d is None else zlib.crc32(np.ascontiguousarray(d)) for d in data)
+    return dataset.stat_type, *digests
 
 
 def _check(datasets):

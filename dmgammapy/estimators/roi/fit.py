@@ -199,7 +199,7 @@ class ROIFit(ROIPlots):
         Poisson counts :math:`C M / V` and :math:`M^2 / V` with :math:`V = \sum k_j^2 m_j`.
         Pixels closer than the PSF are correlated. Where fewer than about 0.03 counts are expected
         per smoothed pixel (``"npred"``), no count at all or a single one decide, and the
-        significance is far from a Gaussian number: take an ``energy_min`` lower or wider pixels.
+        significance is far from a Gaussian number: include lower energies, or take wider pixels.
 
         Parameters
         ----------

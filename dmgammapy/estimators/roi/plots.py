@@ -42,7 +42,10 @@ class ROIPlots:
     def plot_residual_map(
         self, ax=None, index=2.0, energy_min=None, energy_max=None, markers=True, **kwargs
     ):
-        """Draw the significance of `residual_maps`; parameters as there and `plot_counts_map`."""
+        """Draw the significance of `residual_maps`; parameters as there and `plot_counts_map`.
+
+        Where hardly any counts are expected it is no Gaussian number, see there.
+        """
         sigma = self.residual_maps(index, energy_min, energy_max)["significance"]
         wcs, markers = sigma.geom.wcs, self._markers(markers)
         return drawing.plot_residual_map(sigma.data, wcs, ax=ax, markers=markers, **kwargs)

