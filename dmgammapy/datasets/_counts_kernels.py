@@ -27,6 +27,7 @@ TRUNCATION = 1e-25  # Gammapy's lower end of expected counts
 LOG_TRUNCATION = np.log(TRUNCATION)
 ROUNDING = 1e-14  # of the terms of -2 ln L
 GOOD_ENOUGH = 1e-6  # expected decrease that rounding may hide
+FARTHEST = 4.0  # a step in lengths of the one before, beyond which its way says little
 FAR = 1e15  # a norm that runs beyond has nothing to hold it
 jit = nb.njit(cache=True, nogil=True, fastmath=False)
 
@@ -387,6 +388,7 @@ def profile(values, order, theta_start, free, lower, upper, problem, tolerance, 
     """
     stat = np.empty(values.size)
     current = theta_start.copy()
+    before = theta_start.copy()
     other = free.copy()
     other[0] = False
     ok = True
@@ -396,8 +398,9 @@ def profile(values, order, theta_start, free, lower, upper, problem, tolerance, 
     for i in order:
         if i < 0:
             current[:] = theta_start
+            before[:] = theta_start
             continue
-        current[0] = values[i]
+        _go_on(current, before, values[i], other)
         if any_free:
             stat[i], n_iter = minimise(current, other, lower, upper, problem, tolerance, max_iter)
             ok = ok and n_iter >= 0
@@ -405,6 +408,26 @@ def profile(values, order, theta_start, free, lower, upper, problem, tolerance, 
             stat[i] = stat_only(current, problem)
         theta[i] = current
     return stat, ok
+
+
+@jit
+def _go_on(current, before, value, other):
+    """Move norm 0 to a value, and the ``other`` norms on along their way from ``before``.
+
+    ``before`` (K,) becomes what ``current`` (K,) was. The profiled norms are smooth in norm 0, so
+    that they begin near their new minimum; bounds are left to the minimiser.
+    """
+    way = current[0] - before[0]
+    part = (value - current[0]) / way if way != 0 else 0.0
+    if abs(part) > FARTHEST:
+        part = 0.0
+    for k in range(1, current.size):
+        here = current[k]
+        if other[k]:
+            current[k] = here + part * (here - before[k])
+        before[k] = here
+    before[0] = current[0]
+    current[0] = value
 
 
 @jit
@@ -421,11 +444,13 @@ def solve_level(
     max_iter,
     sign,
     limit,
+    accuracy,
 ):
     """Value of norm 0 at which the profiled -2 ln L lies ``level`` above its minimum.
 
-    ``sign`` says on which side (+1, -1); ``start`` is a first guess of the distance. Returns the
-    value; ``limit`` (with its sign) if the level is not reached before it.
+    ``sign`` says on which side (+1, -1); ``start`` is a first guess of the distance; ``accuracy``
+    is relative, of the root of the rise. Returns the value; ``limit`` (with its sign) if the level
+    is not reached before it.
     """  # fmt: skip
     other = free.copy()
     other[0] = False
@@ -433,16 +458,17 @@ def solve_level(
     for k in range(other.size):
         any_free = any_free or other[k]
     best = theta_best[0]
-    current = theta_best.copy()
+    current, before = theta_best.copy(), theta_best.copy()
     goal = np.sqrt(level)
     low, low_root = 0.0, 0.0
     high, high_root = -1.0, 0.0
+    last, last_root = 0.0, 0.0
     distance = start
     widest = abs(limit - best)
     for _ in range(100):
         if distance >= widest:
             distance = widest
-        current[0] = best + sign * distance
+        _go_on(current, before, best + sign * distance, other)
         if any_free:
             stat, n_iter = minimise(current, other, lower, upper, problem, tolerance, max_iter)
             if n_iter < 0:
@@ -450,7 +476,7 @@ def solve_level(
         else:
             stat = stat_only(current, problem)
         root = np.sqrt(max(stat - stat_best, 0.0))
-        if abs(root - goal) <= 1e-10 * goal:
+        if abs(root - goal) <= accuracy * goal:
             return best + sign * distance
         if root < goal:
             if distance >= widest:
@@ -461,12 +487,22 @@ def solve_level(
         if high < 0:
             # the root of the rise is nearly linear; never more than fourfold
             factor = goal / root if root > 0.25 * goal else 4.0
+            previous = distance
             distance = distance * min(max(1.05 * factor, 1.2), 4.0)
         else:
             if high - low <= 1e-12 * high:
                 break
-            # regula falsi, held inside the bracket
+            # along the last two points, or else the ends of the bracket, held inside it
+            new = np.nan
+            if root != last_root:
+                new = distance + (goal - root) * (distance - last) / (root - last_root)
+            last, last_root = distance, root
+            if low < new < high:
+                distance = new
+                continue
             part = (goal - low_root) / (high_root - low_root)
             part = min(max(part, 0.02), 0.98)
             distance = low + part * (high - low)
+            continue
+        last, last_root = previous, root
     return best + sign * distance

@@ -9,7 +9,11 @@ from . import _counts_kernels as kernels
 __all__ = ["NormScan", "minimise_problem", "scan_problem"]
 
 TOLERANCE = 1e-9  # expected further decrease of -2 ln L
+# of scan points: the last step and the decrease that it brings are taken into account, so that
+# what is left is the third order of it
+SCAN_TOLERANCE = 1e-5
 MAX_ITER = 300
+EXACTLY, ROUGHLY = 1e-9, 1e-3  # accuracy of limits and of the end of a scan, in sqrt(-2 delta ln L)
 MIN_BELOW = 4  # scan points between zero and the best fit
 NEAR_ZERO = 1e-3  # of the limit: a best fit nearer to zero than that is no scan point
 WIDE_ENOUGH = 0.02  # of the limit
@@ -148,15 +152,17 @@ def scan_problem(
     error = _error(theta, free, low, high, problem)
     guess = 1.6 * error if np.isfinite(error) else 0.0
     guess = max(guess, 1.0 / problem.npred_signal) if not guess > 0 else guess
-    args = (theta, stat), (free, low, high, problem.arrays, TOLERANCE, MAX_ITER)
+    args = (theta, stat), (free, low, high, problem.arrays, SCAN_TOLERANCE, MAX_ITER)
     ul = _level(delta_stat_ul, *args, guess, +1.0, np.inf, what)
-    top = _level(delta_stat_max, *args, (ul - theta[0]) * 3, +1.0, np.inf, what)
+    top = _level(delta_stat_max, *args, (ul - theta[0]) * 4, +1.0, np.inf, what, ROUGHLY)
     if norm_scan is None:
         bottom = 0.0
         if negative:
             bottom = low[0]
             if theta[0] > low[0]:
-                bottom = _level(delta_stat_max, *args, top - theta[0], -1.0, low[0], what)
+                bottom = _level(
+                    delta_stat_max, *args, top - theta[0], -1.0, low[0], what, ROUGHLY
+                )
             bottom = min(bottom, 0.0)
         ts = max(stat_zero - stat, 0.0)
         pole = low[0] / INSIDE if negative else -np.inf
@@ -233,9 +239,10 @@ def _void(problem, at_zero, norm):
     return (rows[:, 0] > 0) & (rest < VOID * rows[:, 0] * norm)
 
 
-def _level(level, best, setting, start, sign, limit, what):
+def _level(level, best, setting, start, sign, limit, what, accuracy=EXACTLY):
     theta, stat = best
-    value = kernels.solve_level(level, theta, stat, start, *setting, sign, sign * abs(limit))
+    limit = sign * abs(limit)
+    value = kernels.solve_level(level, theta, stat, start, *setting, sign, limit, accuracy)
     _require(-1 if np.isnan(value) else 0, what)
     return float(value)
 
@@ -311,8 +318,8 @@ def _profile(problem, values, theta_best, free, low, high, what):
     )
     norms = np.empty((values.size, theta_best.size))
     stat, ok = kernels.profile(
-        values, order.astype(np.int64), theta_best, free, low, high, problem.arrays, TOLERANCE,
-        MAX_ITER, norms,
+        values, order.astype(np.int64), theta_best, free, low, high, problem.arrays,
+        SCAN_TOLERANCE, MAX_ITER, norms,
     )  # fmt: skip
     _require(0 if ok else -1, what)
     return stat

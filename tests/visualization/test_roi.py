@@ -4,6 +4,7 @@ import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
 from dmgammapy.visualization import roi
@@ -87,3 +88,42 @@ def test_correlations_are_bars_with_the_first_on_top():
         roi.plot_correlation([], [])
     with pytest.raises(ValueError, match="between -1 and 1"):
         roi.plot_correlation(["a"], [1.2])
+
+
+def test_strong_residuals_show_their_sign_in_greyscale(wcs):
+    values = np.array([[-5.0, -4.0], [0.0, 5.0]])
+    image = roi.plot_residual_map(values, wcs).images[0]
+    luminance = image.to_rgba(values)[..., :3] @ [0.299, 0.587, 0.114]
+    assert luminance[1, 0] > 0.9
+    assert luminance[0, 0] < luminance[0, 1] < luminance[1, 1] - 0.1
+
+
+def test_residual_lines_are_dashed_below_zero(wcs):
+    values = np.zeros((20, 20))
+    values[4:8, 4:8], values[12:16, 12:16] = -6, 6
+    ax = roi.plot_residual_map(values, wcs)
+    lines = ax.collections[-1]
+    np.testing.assert_array_equal(lines.levels, [-3, 3])
+    assert lines.linestyles == ["--", "-"]
+    assert {text.get_text() for text in ax.texts} == {"\N{MINUS SIGN}3", "3"}
+    alone = roi.plot_residual_map(np.maximum(values, 0), wcs).collections[-1]
+    assert list(alone.levels) == [3]
+    assert alone.linestyles == ["-"]
+
+
+def test_labels_that_overlap_are_left_out(wcs):
+    wcs.wcs.crpix = 20, 20
+    here = SkyCoord(260.0, 57.9, unit="deg")
+    places = [(0, 0), (0.1, 90), (1.5, 180)]
+    markers = {
+        name: here.directional_offset_by(angle * u.deg, away * u.deg)
+        for name, (away, angle) in zip(("first", "second", "far"), places, strict=True)
+    }
+    ax = roi.plot_counts_map(np.ones((40, 40)), wcs, markers=markers)
+    assert [t.get_text() for t in ax.texts if t.get_visible()] == ["first", "far"]
+    assert sum(line.get_marker() == "+" for line in ax.lines) == 3
+
+
+def test_minus_sign_of_the_mean():
+    ax = roi.plot_significance_histogram([-1.0, -2.0])
+    assert "mean \N{MINUS SIGN}1.50" in ax.get_legend_handles_labels()[1][0]

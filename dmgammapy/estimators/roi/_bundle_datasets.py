@@ -67,7 +67,7 @@ def read_datasets(folder, states):
     datasets = Datasets.read(path, lazy=False, checksum=False)
     for dataset, state in zip(datasets, states or [], strict=states is not None):
         for name, file in state["masks"].items():
-            mask = Map.read(folder / file["file"])
+            mask = Map.read(folder / file["file"], hdu="mask", format="gadf")
             mask.data = mask.data.astype(file["dtype"])
             setattr(dataset, name, mask)
         if dataset.stat_type != state["stat_type"]:
@@ -92,7 +92,7 @@ def _write_masks(dataset, i, folder):
         if mask is None or (mask.data.dtype == bool and not _is_ogip(dataset)):
             continue
         file = f"{FOLDER}/{i:03d}-{name}.fits"
-        mask.write(folder / file)
+        mask.write(folder / file, hdu="mask", format="gadf")
         out[name] = {"file": file, "dtype": str(np.dtype(mask.data.dtype))}
     return out
 

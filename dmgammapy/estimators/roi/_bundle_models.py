@@ -26,7 +26,7 @@ def write_models(models, folder):
     states : dict
         ``{name of the model: what YAML does not keep to the last digit}``.
     """
-    models.update_link_label()
+    _label_links(models)
     (folder / "templates").mkdir()
     components, states = [], {}
     for i, model in enumerate(models):
@@ -79,6 +79,16 @@ def read_models(folder, states, keep):
             for name in STATE:
                 setattr(parameter, name, known[name])
     return models
+
+
+def _label_links(models):
+    """Labels of linked parameters, by their order: those of Gammapy are random."""
+    models.update_link_label()
+    known = {}
+    for parameter in models.parameters:
+        if parameter._link_label_io is not None:
+            known.setdefault(id(parameter), f"{parameter.name}@link{len(known)}")
+            parameter._link_label_io = known[id(parameter)]
 
 
 @contextmanager

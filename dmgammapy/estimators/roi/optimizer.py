@@ -9,6 +9,7 @@ from astropy.table import Table
 
 from ...datasets._counts_models import is_dark_matter
 from ._covariance import write_covariance
+from ._likelihood import ROUNDING
 from ._region import Region
 from ._source_table import make_source_table
 from ._steps import RegionSteps
@@ -50,7 +51,8 @@ class ROIOptimizer:
 
     Predictions are computed once (see `~dmgammapy.datasets.CountsLikelihood`): -2 ln L is that of
     Gammapy, and norms are solved for by Newton's method. Norms can't be negative unless the
-    parameter's ``min`` is.
+    parameter's ``min`` is; where all models together then predict less than nothing, which a
+    warning tells, -2 ln L differs from Gammapy's, which cuts predictions at zero.
 
     The J- or D-factor of a dark matter model is held, even if it is free: its uncertainty belongs
     to `~dmgammapy.estimators.StackedDMLikelihood`.
@@ -189,6 +191,7 @@ class ROIOptimizer:
             for parameter, value, error in zip(parameters, before, errors, strict=True):
                 parameter.value, parameter.error = value, error
             raise
+        _tell_negative(region)
         fit = ROIFit(
             region.datasets,
             sources=sources,
@@ -255,3 +258,15 @@ def _position(region, target):
         if model.name == target and isinstance(getattr(model, "position", None), SkyCoord):
             return model.position
     return region.datasets[0].counts.geom.center_skydir
+
+
+def _tell_negative(region):
+    """Warn where norms below zero make the sum of all models negative."""
+    for i, terms in enumerate(region.terms):
+        total = np.where(terms.weight > 0, region.total(i), 0.0)
+        n_bad = int((total < -ROUNDING * np.abs(total).max()).sum())
+        if n_bad:
+            log.warning(
+                "dataset %r: the models predict less than nothing in %d voxels, as norms may be "
+                "negative; raise their `min`.", terms.name, n_bad,
+            )  # fmt: skip
