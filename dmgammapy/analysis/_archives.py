@@ -43,4 +43,4 @@ def read_region(path):
     -------
     datasets : `~gammapy.datasets.Datasets`
     """
-    return ROIFit.read(path).datasets
+    return ROIFit.read(path, check=False).datasets

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import yaml
 from astropy.io import fits
 from gammapy.datasets import Datasets
@@ -67,7 +66,7 @@ def read_datasets(folder, states):
     datasets = Datasets.read(path, lazy=False, checksum=False)
     for dataset, state in zip(datasets, states or [], strict=states is not None):
         for name, file in state["masks"].items():
-            mask = Map.read(folder / file["file"], hdu="mask", format="gadf")
+            mask = Map.read(folder / file["file"], **file["options"])
             mask.data = mask.data.astype(file["dtype"])
             setattr(dataset, name, mask)
         if dataset.stat_type != state["stat_type"]:
@@ -92,8 +91,10 @@ def _write_masks(dataset, i, folder):
         if mask is None or (mask.data.dtype == bool and not _is_ogip(dataset)):
             continue
         file = f"{FOLDER}/{i:03d}-{name}.fits"
-        mask.write(folder / file, hdu="mask", format="gadf")
-        out[name] = {"file": file, "dtype": str(np.dtype(mask.data.dtype))}
+        # the default format keeps images exactly, but of regions it can't read the energies
+        options = {"format": "gadf", "hdu": "mask"} if mask.geom.is_region else {}
+        mask.write(folder / file, **options)
+        out[name] = {"file": file, "dtype": str(mask.data.dtype), "options": options}
     return out
 
 

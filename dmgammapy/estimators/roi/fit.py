@@ -27,8 +27,9 @@ class ROIFit(ROIPlots):
         (NaN if it was not fitted or is at its bound), ``unit``, ``ts``, ``npred`` (counts that are
         not masked, all datasets), ``separation`` [deg] (NaN for diffuse emission), ``free``.
     steps : `~astropy.table.Table`
-        One row for each fit on the way: ``step``, ``source``, ``n_free``, ``stat_before``,
-        ``stat``, ``n_iter``, ``converged``, ``message``.
+        One row for each fit on the way: ``step``, ``source``, ``n_pass`` (the steps are repeated),
+        ``n_free``, ``stat_before``, ``stat``, ``n_iter``, ``converged``, ``message`` (why not, or
+        that a shape was kept or is at its bound).
     parameters : list of str
         Names ``model.parameter`` of what was fitted together last.
     parameter_covariance : array, shape (n, n)
