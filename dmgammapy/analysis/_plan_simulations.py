@@ -55,14 +55,18 @@ class SimulationTasks:
                 "a roster without them",
             )
         links, regions = self.links(*pairs)
-        params = self.common | links | {
-            "members": [self.members.describe(*pair) for pair in pairs],
-            "scenario": {k: v for k, v in scenario.items() if k not in NOT_OF_ALL},
-            "jfactor": jfactor,
-            # J-factors that are wrong together are so whatever is made of them
-            "covariance": self.jfactor("profile", [m for m, _ in pairs]).get("covariance"),
-            "limit_method": self.limit_method,
-        }
+        params = (
+            self.common
+            | links
+            | {
+                "members": [self.members.describe(*pair) for pair in pairs],
+                "scenario": {k: v for k, v in scenario.items() if k not in NOT_OF_ALL},
+                "jfactor": jfactor,
+                # J-factors that are wrong together are so whatever is made of them
+                "covariance": self.jfactor("profile", [m for m, _ in pairs]).get("covariance"),
+                "limit_method": self.limit_method,
+            }
+        )
         return params, files, [*(member["task"] for member in params["members"]), *regions]
 
     def _scenario(self, name):

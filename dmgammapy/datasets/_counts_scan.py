@@ -160,9 +160,7 @@ def scan_problem(
         if negative:
             bottom = low[0]
             if theta[0] > low[0]:
-                bottom = _level(
-                    delta_stat_max, *args, top - theta[0], -1.0, low[0], what, ROUGHLY
-                )
+                bottom = _level(delta_stat_max, *args, top - theta[0], -1.0, low[0], what, ROUGHLY)
             bottom = min(bottom, 0.0)
         ts = max(stat_zero - stat, 0.0)
         pole = low[0] / INSIDE if negative else -np.inf

@@ -1,8 +1,5 @@
 """Predicted counts of the components of a model on Gammapy datasets, one by one and fast."""
 
-import logging
-from contextlib import contextmanager
-
 import astropy.units as u
 import numpy as np
 from gammapy.datasets import map as gammapy_map
@@ -14,6 +11,8 @@ from gammapy.modeling.models import (
     SkyModel,
     TemplateNPredModel,
 )
+
+from dmgammapy.utils import without_warnings
 
 from . import _render_geometry as geometry
 from ._render_edisp import EDispLookup
@@ -340,7 +339,8 @@ class Renderer:
             use_cache=False,
         )
         psf = None if self._has_psf else self.dataset.psf
-        with _silent():
+        # of sources outside of the counts, for which exposures have margins
+        with without_warnings("gammapy.datasets.evaluator"):
             evaluator.update(self._exposure, psf, None, self._geom, self._mask)
         return evaluator
 
@@ -388,18 +388,6 @@ class Renderer:
 
     def _offset(self, geom):
         return geometry.offset(geom, self._geom, self.dataset.name)
-
-
-@contextmanager
-def _silent():
-    """Without Gammapy's warning of sources outside, for which exposures have margins."""
-    logger = logging.getLogger("gammapy.datasets.evaluator")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _with_spectrum(model, spectrum):

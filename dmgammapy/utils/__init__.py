@@ -2,6 +2,14 @@
 
 from .files import atomic_path
 from .formats import FITS_DAMAGE, FormatTable, SourceFile
+from .logs import without_warnings
 from .progress import progress
 
-__all__ = ["FITS_DAMAGE", "FormatTable", "SourceFile", "atomic_path", "progress"]
+__all__ = [
+    "FITS_DAMAGE",
+    "FormatTable",
+    "SourceFile",
+    "atomic_path",
+    "progress",
+    "without_warnings",
+]

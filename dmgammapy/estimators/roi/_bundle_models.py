@@ -1,11 +1,10 @@
 """Models in the bundle of a fitted region."""
 
-import logging
-from contextlib import contextmanager
-
 import numpy as np
 import yaml
 from gammapy.modeling.models import Models
+
+from dmgammapy.utils import without_warnings
 
 __all__ = ["read_models", "write_models"]
 
@@ -65,7 +64,7 @@ def read_models(folder, states, keep):
         part = component["spatial"] if "spatial" in component else component
         if state["template"] is not None:
             part["filename"] = str((folder / part["filename"]).resolve())
-    with _quiet():
+    with without_warnings("gammapy.modeling.models.core"):  # what YAML lacks is set below
         models = Models.from_dict(data)
     for model in models:
         state = states[model.name]
@@ -89,18 +88,6 @@ def _label_links(models):
         if parameter._link_label_io is not None:
             known.setdefault(id(parameter), f"{parameter.name}@link{len(known)}")
             parameter._link_label_io = known[id(parameter)]
-
-
-@contextmanager
-def _quiet():
-    """Without Gammapy's notes on parameters that YAML lacks: all are set afterwards."""
-    logger = logging.getLogger("gammapy.modeling.models.core")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _template_holder(model):

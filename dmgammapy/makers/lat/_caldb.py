@@ -9,6 +9,8 @@ from astropy.io import fits
 
 from dmgammapy.utils import FITS_DAMAGE
 
+from ._cuts import EVENT_CLASSES, EVENT_TYPES
+
 __all__ = [
     "EVENT_CLASSES",
     "EVENT_TYPES",
@@ -21,32 +23,10 @@ __all__ = [
     "type_mask",
 ]
 
-# bit i of EVENT_TYPE and of EVENT_CLASS in Pass 8 event files
-EVENT_TYPES = {
-    name: 1 << i
-    for i, name in enumerate(
-        ["FRONT", "BACK", *(f"PSF{i}" for i in range(4)), *(f"EDISP{i}" for i in range(4))]
-    )
-}
 PARTITIONS = {
     "FB": ("FRONT", "BACK"),
     "PSF": ("PSF0", "PSF1", "PSF2", "PSF3"),
     "EDISP": ("EDISP0", "EDISP1", "EDISP2", "EDISP3"),
-}
-EVENT_CLASSES = {
-    "TRANSIENT100E": 1 << 1,
-    "TRANSIENT100": 1 << 2,
-    "TRANSIENT020E": 1 << 3,
-    "TRANSIENT020": 1 << 4,
-    "TRANSIENT010E": 1 << 5,
-    "TRANSIENT010": 1 << 6,
-    "SOURCE": 1 << 7,
-    "CLEAN": 1 << 8,
-    "ULTRACLEAN": 1 << 9,
-    "ULTRACLEANVETO": 1 << 10,
-    "SOURCEVETO": 1 << 11,
-    "TRANSIENT100S": 1 << 15,
-    "TRANSIENT015S": 1 << 16,
 }
 KINDS = {"aeff": "ea", "psf": "psf", "edisp": "edisp"}
 BOUNDS = ("ENERG_LO", "ENERG_HI", "CTHETA_LO", "CTHETA_HI")

@@ -12,10 +12,10 @@ from dmgammapy.utils import atomic_path
 
 from ._fits import find_hdu, open_fits, read_columns
 from ._livetime_geometry import find_binning, make_costheta_edges
+from ._met import MJDREFF, MJDREFI
 
 __all__ = ["read_cube", "write_cube"]
 
-MJD_REFERENCE = (51910, 7.428703703703703e-4)  # MJDREFI, MJDREFF
 THETABIN = {"sqrt": "SQRT(1-COSTHETA)", "linear": "COSTHETA"}
 FRAMES = {"EQU": "icrs", "CEL": "icrs", "C": "icrs", "GAL": "galactic", "G": "galactic"}
 ORDERINGS = {"NESTED": "NESTED", "NEST": "NESTED", "RING": "RING"}
@@ -188,8 +188,8 @@ def write_cube(cube, path, overwrite=False):
 
 
 def _utc(time):
-    value = MJD_REFERENCE[1] + time / 86400
-    return Time(MJD_REFERENCE[0], value, format="mjd", scale="tt").utc.isot
+    value = MJDREFF + time / 86400
+    return Time(MJDREFI, value, format="mjd", scale="tt").utc.isot
 
 
 def _mission_keywords(cube, table=True):
@@ -204,8 +204,8 @@ def _mission_keywords(cube, table=True):
         header["DATE-END"] = (_utc(stop), "end date and time (UTC)")
         header["TSTART"] = (start, "mission time of the start")
         header["TSTOP"] = (stop, "mission time of the end")
-    header["MJDREFI"] = (MJD_REFERENCE[0], "integer part of MJD of mission time 0")
-    header["MJDREFF"] = (MJD_REFERENCE[1], "fractional part of MJD of mission time 0")
+    header["MJDREFI"] = (MJDREFI, "integer part of MJD of mission time 0")
+    header["MJDREFF"] = (MJDREFF, "fractional part of MJD of mission time 0")
     header["TIMEUNIT"] = ("s", "units for the time related keywords")
     header["TIMESYS"] = ("TT", "type of time system that is used")
     if table:

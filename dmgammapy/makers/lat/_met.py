@@ -7,7 +7,7 @@ import numpy as np
 from astropy.time import Time
 from erfa import ErfaWarning
 
-__all__ = ["MJDREFF", "MJDREFI", "met_to_time", "to_met", "utc_text"]
+__all__ = ["MJDREFF", "MJDREFI", "met_to_time", "reference_time", "to_met", "utc_text"]
 
 # 2001-01-01T00:00:00 UTC in TT: 32 leap seconds and 32.184 s
 MJDREFI, MJDREFF = 51910, 64.184 / 86400

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
+from ._met import MJDREFF, MJDREFI
+
 # Boundary of the South Atlantic Anomaly of the mission's first years: longitude, latitude [deg]
 SAA = np.array(
     [
@@ -25,7 +27,7 @@ SAA = np.array(
 # Dipole axis of the Earth's magnetic field in 2008: latitude and longitude of the pole [deg]
 DIPOLE_LATITUDE, DIPOLE_LONGITUDE = 80.0, -72.2
 J2000 = 51544.5  # MJD
-MJD_REFERENCE = 51910.0 + 7.428703703703703e-4  # of mission elapsed time, TT
+MJD_REFERENCE = MJDREFI + MJDREFF  # of mission elapsed time, TT
 TT_MINUS_UT = 65.0  # s, near enough for the Earth's rotation
 
 

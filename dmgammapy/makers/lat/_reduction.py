@@ -6,7 +6,6 @@ from functools import cached_property
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
-from astropy.time import Time
 from gammapy.data import GTI
 from gammapy.datasets import MapDataset
 from gammapy.maps import Map
@@ -17,7 +16,7 @@ from ._caldb import find_irf_files, resolve_event_types, type_mask
 from ._cuts import parse_event_class
 from ._fits import expand_paths
 from ._kinds import label_of, types_of
-from ._met import to_met
+from ._met import reference_time, to_met
 from ._reduction_checks import check_livetime, check_response, class_of, full_zenith
 from .edisp import LATEDispMaker
 from .event_selector import LATEventSelector
@@ -33,7 +32,6 @@ __all__ = ["Reduction"]
 
 log = logging.getLogger(__name__)
 
-MJD_REFERENCE = 51910, 7.428703703703703e-4  # of mission elapsed time, days, TT
 TELESCOPE = "Fermi-LAT"
 TINY = 1e-6
 BEYOND = 2 * u.deg  # of the exposure, to interpolate the livetime
@@ -348,8 +346,7 @@ def fingerprints(files):
 
 def gammapy_gti(gti):
     """Good times as Gammapy's."""
-    reference = Time(*MJD_REFERENCE, format="mjd", scale="tt")
-    return GTI.create(gti[:, 0] * u.s, gti[:, 1] * u.s, reference)
+    return GTI.create(gti[:, 0] * u.s, gti[:, 1] * u.s, reference_time())
 
 
 def _read_dataset(path):
