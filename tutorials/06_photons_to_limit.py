@@ -311,8 +311,8 @@ fit.write("draco_roi.zip")
 # ## The castro, and limits
 #
 # For every mass and channel the signal is fitted to all counts, with the norms of sources and
-# diffuse emission profiled (`method="direct"`). What the data say of Draco's flux in each energy bin
-# shows the SED.
+# diffuse emission profiled (`method="direct"`). The SED shows what the data say of Draco's flux in
+# each energy bin.
 
 # %%
 masses = np.geomspace(6, 1e4, 25) * u.GeV

@@ -9,7 +9,7 @@ from gammapy.modeling.models import Models
 
 from ._archives import read_region
 
-__all__ = ["describe", "describe_member", "read_counts"]
+__all__ = ["check_models", "describe", "describe_member", "read_counts"]
 
 
 def read_counts(files, member, path, source):
@@ -34,7 +34,7 @@ def read_counts(files, member, path, source):
     if member.get("models"):
         others = Models.read(files[member["models"]])
     given = [dataset.name for dataset in datasets]
-    _check_models(others, given, member)
+    check_models(others, given, member["shown"])
     with _without_kernels(datasets):
         for dataset in datasets:
             dataset.models = [*(dataset.models or ()), *others, *source]
@@ -60,13 +60,13 @@ def _without_kernels(datasets):
                 dataset.psf = psf
 
 
-def _check_models(models, names, member):
+def check_models(models, names, shown):
     """Refuse models of which no dataset would take notice."""
     for model in models:
         wanted = np.atleast_1d(model.datasets_names or []).tolist()
         if wanted and not set(wanted) & set(names):
             raise ValueError(
-                f"{member['shown']}: the model {model.name!r} is for the datasets "
+                f"{shown}: the model {model.name!r} is for the datasets "
                 f"{', '.join(wanted)}, none of {', '.join(names)}."
             )
 

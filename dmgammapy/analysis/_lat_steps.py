@@ -19,6 +19,7 @@ from dmgammapy.makers.lat import LATDatasetMaker, LATResponse
 from dmgammapy.targets import Target
 
 from ._archives import read_datasets, write_datasets
+from ._counts_data import check_models
 from ._region_facts import region_facts
 from ._sections_lat import PARAMETRISED
 from ._step_tools import write_table
@@ -85,7 +86,9 @@ def region(params, files, parents, folder):
     datasets = _read_counts(files["counts"])
     models = Models(list(dict.fromkeys(datasets.models or ())))
     if "models" in files:
-        models = Models([*models, *Models.read(files["models"])])
+        others = Models.read(files["models"])
+        check_models(others, datasets.names, files["models"])
+        models = Models([*models, *others])
     table, notes = None, []
     wanted = params["region"]
     with tempfile.TemporaryDirectory() as templates:

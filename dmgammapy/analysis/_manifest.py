@@ -65,7 +65,7 @@ def take_fingerprint(plan):
     globs += sorted(members.globs)
     probes = {*files, *map(str, members.probed), *map(str, members.read)}
     probes |= {str(path) for items in plan.published.values() for path, _ in items}
-    names = {*variables, "GAMMAPY_DATA", "HOME"}
+    names = {*variables, "CALDB", "GAMMAPY_DATA", "HOME"}
     return make_fingerprint(config.path, sorted(probes), sorted(globs), sorted(names))
 
 

@@ -1,5 +1,6 @@
 """Tasks about photons and regions: what `Plan` makes of event files and what else shines."""
 
+import glob
 from pathlib import Path
 
 from dmgammapy.makers._roi_extra import make_source
@@ -63,7 +64,9 @@ class PhotonTasks:
             files |= self._region_files(section.region, instrument)
         models = self.members.models_file(member, instrument)
         if models is not None:
+            linked = self.members.linked(models)
             files["models"] = str(models)
+            files |= {f"part/models/{k:04d}": str(part) for k, part in enumerate(linked)}
         self._new(
             task, "region", "_lat_steps:region",
             params | {
@@ -100,7 +103,7 @@ class PhotonTasks:
         try:
             FilterExpression(settings["filter"] or "START>=0")
             photon_maker(settings, member.target, show_progress=False)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             loc = place_of(self.config, instrument, "photons")
             raise self.config.error(loc, str(error)) from None
 
@@ -119,6 +122,7 @@ class PhotonTasks:
         sources = self.members.sources
         for k, (path, is_list) in enumerate(sources.photon_files(instrument, member.target, key)):
             loc = place_of(self.config, instrument, "photons", key, k)
+            self.members.probed.add(path)
             try:
                 paths = expand_paths(f"@{path}") if is_list else [path]
             except (OSError, ValueError) as error:
@@ -133,12 +137,14 @@ class PhotonTasks:
         """Files of the response functions, by name: the results depend on what they hold."""
         found = {}
         folder = self._folder_of(photons, instrument, "caldb")
-        for part in photons.components or [{}]:
-            irfs = part.get("irfs", photons.irfs)
-            if irfs == PARAMETRISED:
+        if folder is not None:  # a file that is nearer the root would be preferred
+            self.members.globs.add(f"{glob.escape(folder)}/**/*.fits")
+        for part in photons.parts:
+            if part.irfs == PARAMETRISED:
                 continue
+            irfs = part.irfs
             try:
-                for kind in part.get("event_types", photons.event_types):
+                for kind in part.event_types:
                     partition, _ = resolve_event_types(kind)
                     paths = find_irf_files(irfs, partition, folder)
                     found |= {f"irf/{path.name}": str(path) for path in paths.values()}
@@ -178,6 +184,7 @@ class PhotonTasks:
             add("diffuse", region.diffuse, "diffuse")
         folder = self._templates_of(region, instrument)
         if folder is not None:
+            self.members.globs.add(f"{glob.escape(folder)}/**/*")
             paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
             found |= {f"template/{k:04d}": str(path) for k, path in enumerate(paths)}
         if isinstance(region.isotropic, str):

@@ -3,14 +3,18 @@
 from typing import Any
 
 import astropy.units as u
-from pydantic import Field, field_validator, model_validator
+import numpy as np
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ._fields import Section, as_list, choice, fail, short_form
+from ._yaml import did_you_mean
 
 __all__ = ["PARAMETRISED", "PhotonsConfig", "RegionConfig"]
 
 FRAMES = ("icrs", "galactic")
 PARAMETRISED = "parametrised"
+# keys of which components have none of their own
+WHOLE = ("ft1", "ft2", "livetime", "caldb", "cache", "components")
 
 
 def _quantity(unit, example, zero=False):
@@ -21,7 +25,7 @@ def _quantity(unit, example, zero=False):
             return value
         try:
             number = u.Quantity(value).to_value(unit)
-            good = number > 0 or (zero and number == 0)
+            good = np.isfinite(number) and (number > 0 or (zero and number == 0))
         except (TypeError, ValueError, u.UnitConversionError):
             good = False
         if not good:
@@ -85,6 +89,7 @@ class PhotonsConfig(Section):
     components: list[dict[str, Any]] = Field(
         [], description="Datasets with own values of the keys above."
     )
+    name: str = Field("lat", description="Begin of the names of the datasets.")
     cache: str | None = Field(
         None, description="Folder for livetime and response. Default is to keep none."
     )
@@ -107,6 +112,32 @@ class PhotonsConfig(Section):
     @classmethod
     def _is_frame(cls, value):
         return choice(value, FRAMES)
+
+    @field_validator("components")
+    @classmethod
+    def _are_parts(cls, value):
+        known = [name for name in cls.model_fields if name not in WHOLE]
+        for k, part in enumerate(value):
+            for key in part:
+                if key not in known:
+                    raise fail(
+                        f"a component has no key {key!r}, only {', '.join(known)}"
+                        f"{did_you_mean(key, known)}", k, key,
+                    )  # fmt: skip
+            try:
+                whole = cls.model_validate({"ft1": ["x"], "ft2": ["x"]} | part)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise fail(first["msg"], k, *first["loc"][:1]) from None
+            dumped = whole.model_dump(mode="json")
+            value[k] = {key: dumped[key] for key in part}
+        return value
+
+    @property
+    def parts(self):
+        """The section as it is for every component, list of `PhotonsConfig`."""
+        own = self.model_dump(mode="json", exclude={"components"})
+        return [type(self).model_validate(own | part) for part in self.components or [{}]]
 
     @model_validator(mode="after")
     def _has_livetime(self):

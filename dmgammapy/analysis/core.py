@@ -341,8 +341,11 @@ class DMAnalysis:
         tasks = self.pipeline.tasks
         if self.config.execution.on_error != "skip" or failure.task not in tasks:
             return False
-        about_it = {tasks[id].step for id in failure.blocked if id in tasks} <= {"target", "plot"}
-        return failure.task.startswith(("castro/", "blank/castro/")) and about_it
+        about_it = {tasks[id].step for id in failure.blocked if id in tasks} <= {
+            "region", "castro", "blank", "target", "plot",
+        }  # fmt: skip
+        own = ("reduce/", "region/", "castro/", "blank/castro/")
+        return failure.task.startswith(own) and about_it
 
     @property
     def _identity(self):

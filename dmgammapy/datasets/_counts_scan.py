@@ -147,7 +147,7 @@ def scan_problem(
         problem = problem.with_floor(void, VOID * theta[0])
         at_zero, stat_zero = _conditional(problem, at_zero, 0.0, free, low, high, what)
         theta, stat = _best(problem, at_zero, free, low, high, negative, what)
-    if not negative and stat > stat_zero:
+    if stat > stat_zero:
         theta, stat = at_zero, stat_zero
     error = _error(theta, free, low, high, problem)
     guess = 1.6 * error if np.isfinite(error) else 0.0

@@ -15,8 +15,9 @@ from gammapy.modeling.models import SkyModel
 from gammapy.utils.scripts import make_path
 
 from ._roi_extended import spatial_model
+from ._roi_table import plain_name
 
-__all__ = ["ROISource", "catalog_sources", "read_catalog", "row_aliases"]
+__all__ = ["ROISource", "all_names", "catalog_sources", "read_catalog", "row_aliases"]
 
 SHORT_NAMES = {"4fgl": SourceCatalog4FGL, "3fhl": SourceCatalog3FHL}
 SOURCES_HDU = "LAT_Point_Source_Catalog"
@@ -301,3 +302,21 @@ def _test_statistic(data):
     if "TS" in data:
         return float(data["TS"])
     return np.nan
+
+
+def all_names(catalog):
+    """Plain names of all sources of a catalog, associations included, set of str.
+
+    Parameters
+    ----------
+    catalog : `~gammapy.catalog.SourceCatalog`
+    """
+    table = catalog.table
+    columns = [
+        name
+        for name in table.colnames
+        if name == "Source_Name" or name.startswith("ASSOC") or name == "Extended_Source_Name"
+    ]
+    columns = [name for name in columns if table[name].dtype.kind in "SU"]
+    values = {str(value) for name in columns for value in table[name]}
+    return {plain_name(name) for value in values for name in value.split(",") if name.strip()}

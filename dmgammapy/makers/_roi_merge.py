@@ -71,7 +71,7 @@ def _names(source):
     return {plain_name(name) for name in (source.name, *source.aliases)}
 
 
-def drop_excluded(sources, exclude):
+def drop_excluded(sources, exclude, known=()):
     """Drop sources by name.
 
     Parameters
@@ -80,19 +80,22 @@ def drop_excluded(sources, exclude):
         Changed in place.
     exclude : list of str
         Names or other names.
+    known : set of str
+        Plain names of the sources of the catalogs, near or not.
 
     Raises
     ------
     ValueError
-        If none has a name, so that a misspelt name doesn't leave the source in the model.
+        If no catalog has a name, so that a misspelt name doesn't leave the source in the model.
     """
     for name in exclude:
         wanted = plain_name(name)
         exact = [s for s in sources if plain_name(s.name) == wanted]
         found = exact or [s for s in sources if wanted in _names(s)]
-        if not found:
+        if not found and wanted not in known:
             raise ValueError(
-                f"exclude: no catalog source {name!r} among {len(sources)} within the radius."
+                f"exclude: no source {name!r} in the catalogs, of which {len(sources)} are within "
+                "the radius."
             )
         for source in found:
             if source.status == "kept":

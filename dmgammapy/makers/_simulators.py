@@ -10,6 +10,7 @@ from gammapy.modeling.models import DatasetModels
 from gammapy.stats import get_wstat_mu_bkg
 
 from dmgammapy.datasets import SEDLikelihoodDataset
+from dmgammapy.utils import without_warnings
 
 from ._streams import random_stream
 from ._truth import check_spectrum, source_factor
@@ -189,7 +190,7 @@ class CountsSimulator(Simulator):
         self._signal = np.zeros_like(self._other)
         if injected is not None:
             probe = self._probe([injected])
-            self._signal = self._clean(probe.npred_signal().data, f"the signal {target!r}")
+            self._signal = self._clean(_npred_signal(probe).data, f"the signal {target!r}")
         self._dataset.models = None
 
     def _probe(self, models):
@@ -200,7 +201,7 @@ class CountsSimulator(Simulator):
 
     def _npred_other(self, probe, maker):
         # as Gammapy's npred, which sets negative ones to zero, though
-        npred = probe.npred_signal()
+        npred = _npred_signal(probe)
         if probe.background:
             npred += probe.npred_background()
         return npred.data
@@ -294,3 +295,9 @@ class OnOffSimulator(CountsSimulator):
         out = super().dataset_of(counts, models)
         out.counts_off = self._counts_map(counts[1])
         return out
+
+
+def _npred_signal(dataset):
+    """Gammapy's prediction, without its warnings of sources outside of the counts."""
+    with without_warnings("gammapy.datasets.evaluator"):
+        return dataset.npred_signal()

@@ -11,7 +11,7 @@ from gammapy.modeling.models import Models
 from dmgammapy.datasets._counts_models import norm_parameter
 from dmgammapy.datasets._render import Renderer
 
-from ._roi_catalogs import ROISource, catalog_sources, read_catalog
+from ._roi_catalogs import ROISource, all_names, catalog_sources, read_catalog
 from ._roi_diffuse import galactic_model
 from ._roi_extra import make_source
 from ._roi_isotropic import isotropic_models
@@ -230,9 +230,11 @@ class ROIModelMaker:
     def _sources(self, region, datasets):
         """Extra and catalog sources, with what was decided on each."""
         extra = [self._extra(source, region.position) for source in self.sources]
-        groups = []
+        groups, known = [], set()
         for catalog in self.catalogs:
             opened, folder = read_catalog(catalog)
+            if self.exclude:
+                known |= all_names(opened)
             groups.append(
                 catalog_sources(
                     opened,
@@ -244,7 +246,7 @@ class ROIModelMaker:
             )
         merge_catalogs(groups, self.merge_radius.to_value("deg"))
         found = [source for group in groups for source in group]
-        drop_excluded(found, self.exclude)
+        drop_excluded(found, self.exclude, known)
         drop_unseen(found, datasets)
         replace_by_extra(found, extra)
         if self.ts_min is not None:

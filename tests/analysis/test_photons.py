@@ -1,6 +1,7 @@
 """From event files of the LAT to limits: one day around the Crab, and a simulated sky."""
 
 import gzip
+import itertools
 import shutil
 
 import astropy.units as u
@@ -11,11 +12,19 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 from gammapy.datasets import Datasets
+from gammapy.maps import Map, WcsGeom
 from gammapy.modeling import Fit
-from gammapy.modeling.models import Models, SkyModel
+from gammapy.modeling.models import (
+    Models,
+    PowerLawSpectralModel,
+    SkyModel,
+    TemplateSpatialModel,
+)
 from numpy.testing import assert_allclose
 
 from dmgammapy.analysis import AnalysisConfig, ConfigError, DMAnalysis, figures
+from dmgammapy.analysis._manifest import take_fingerprint
+from dmgammapy.analysis._run import AnalysisError
 from dmgammapy.estimators.roi import ROIFit
 from dmgammapy.makers.lat import LATDatasetMaker, LATResponse
 from dmgammapy.makers.lat.orbits import LATOrbitSimulator
@@ -259,6 +268,15 @@ WRONG = {
     "isotropic": ({}, {"isotropic": {"FB": "no.txt"}}, "region.isotropic.FB': no file .*no.txt"),
     "key": ({"widht": "3 deg"}, {}, "photons.widht': unknown key; did you mean 'width'"),
     "unit": ({"width": "3"}, {}, "photons.width': expected a quantity with a unit"),
+    "infinite": ({"energy_max": "inf GeV"}, {}, "photons.energy_max': expected a quantity"),
+    "filter": ({"filter": "DATA_QUAL.x"}, {}, "photons': "),
+    "energies": ({"energy_max": "400 MeV"}, {}, "energy_max must exceed energy_min"),
+    "part's key": ({"components": [{"caldb": "."}]}, {}, r"components\[0\].* no key 'caldb'"),
+    "part's unit": ({"components": [{"energy_min": 300}]}, {}, r"components\[0\].energy_min"),
+    "part's type": ({"components": [{"event_types": "PSF7"}]}, {}, "unknown event type 'PSF7'"),
+    "twice": ({"components": [{}, {"name": "b"}]}, {}, "share events"),
+    "source": ({}, {"sources": [{"name": "x"}]}, r"region.sources\[0\]'"),
+    "templates": ({}, {"extended_dir": "nowhere"}, "region.extended_dir': no folder"),
 }
 
 
@@ -271,6 +289,70 @@ def test_wrong_input_is_refused_before_anything_runs(folder, day, wrong):
     with pytest.raises(ConfigError, match=message.replace(r"\Q", str(folder))):
         prepare(folder, photons, REGION | region).status()
     assert not (folder / "results").exists()
+
+
+# ---- what a second look must see ------------------------------------------------------------
+
+
+def fingerprint(analysis):
+    """What a second run compares before it says that there is nothing to do."""
+    return take_fingerprint(analysis.pipeline)
+
+
+def test_a_second_run_looks_at_lists_responses_and_templates(folder, day, monkeypatch):
+    (folder / "templates").mkdir()
+    (folder / "ft2.txt").write_text(f"{day['ft2']}\n")
+    monkeypatch.setenv("CALDB", day["caldb"])
+    photons = {k: v for k, v in day.items() if k != "caldb"} | {"ft2": "@ft2.txt"}
+
+    def look():
+        return fingerprint(prepare(folder, photons, REGION | {"extended_dir": "templates"}))
+
+    seen = [look()]
+    assert look() == seen[0]
+    (folder / "ft2.txt").write_text(f"# the same\n{day['ft2']}\n")
+    seen.append(look())
+    (folder / "templates" / "new.fits").write_bytes(b"")
+    seen.append(look())
+    shutil.copytree(day["caldb"], folder / "caldb")
+    monkeypatch.setenv("CALDB", str(folder / "caldb"))
+    seen.append(look())
+    assert all(one != other for one, other in itertools.pairwise(seen))
+
+
+def test_files_that_models_lead_to_are_inputs(folder, day):
+    settings = {k: v for k, v in day.items() if k not in ("ft1", "ft2")}
+    maker = LATDatasetMaker(position=OFFSET, livetime_nside=16, show_progress=False, **settings)
+    maker.run(day["ft1"], day["ft2"]).write(folder / "offset.yaml")
+    image = WcsGeom.create(skydir=OFFSET, width=2, binsz=0.5, frame="icrs")
+    template = Map.from_geom(image, data=1.0, unit="sr-1")
+    template.write(folder / "template.fits")
+    spatial = TemplateSpatialModel(template, filename=str(folder / "template.fits"))
+    blob = SkyModel(PowerLawSpectralModel(), spatial, name="blob")
+    source = {"path": "{target}.yaml", "models": "models.yaml"}
+    Models([blob]).write(folder / "models.yaml")
+    files = prepare(folder, source=source).pipeline.tasks["region/fermi-lat/offset"].files
+    assert str(folder / "template.fits") in files.values()
+    blob.datasets_names = ["other"]
+    Models([blob]).write(folder / "models.yaml", overwrite=True)
+    with pytest.raises(AnalysisError, match="'blob' is for the datasets other"):
+        prepare(folder, source=source, output="second").run(steps=["region"])
+
+
+def test_targets_apart(folder, day):
+    """One that is not in the events is skipped; a source near one alone may be excluded."""
+    write_targets(folder, offset=OFFSET, away=(CRAB[0], -40.0))
+    far = NEBULA | {"Source_Name": "4FGL J0100.0+0000", "RAJ2000": 15.0, "DEJ2000": 0.0}
+    (folder / "catalog.fits").unlink()
+    write_catalog(folder / "catalog.fits", [NEBULA, far])
+    skip = {"execution": {"on_error": "skip"}}
+    region = REGION | {"exclude": "4FGL J0100.0+0000"}
+    analysis = prepare(folder, day, region, **skip)
+    analysis.run()
+    assert [failure["task"] for failure in analysis.failures] == ["reduce/fermi-lat/away"]
+    assert np.isfinite(limits_of(analysis)).any()
+    with pytest.raises(AnalysisError, match="no source '4FGL J9' in the catalogs"):
+        prepare(folder, day, REGION | {"exclude": "4FGL J9"}, output="second").run()
 
 
 # ---- without shared data -----------------------------------------------------------------------

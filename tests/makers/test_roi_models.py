@@ -209,7 +209,7 @@ def test_exclude_by_any_name(catalog):
     models, table = maker.run(make_dataset(), return_table=True)
     assert models.names == [row["Source_Name"] for row in ROWS[2:3]]
     assert rows_of(table)["4FGL J1002.0+2000"]["reason"] == "excluded as mkn 1"
-    with pytest.raises(ValueError, match="no catalog source 'mkn 2' among 4"):
+    with pytest.raises(ValueError, match="no source 'mkn 2' in the catalogs, of which 4"):
         ROIModelMaker(catalog, exclude="mkn 2").run(make_dataset())
 
 
