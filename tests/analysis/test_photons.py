@@ -349,7 +349,7 @@ def test_targets_apart(folder, day):
     region = REGION | {"exclude": "4FGL J0100.0+0000"}
     analysis = prepare(folder, day, region, **skip)
     analysis.run()
-    assert [failure["task"] for failure in analysis.failures] == ["reduce/fermi-lat/away"]
+    assert [failure.task for failure in analysis.failures] == ["reduce/fermi-lat/away"]
     assert np.isfinite(limits_of(analysis)).any()
     with pytest.raises(AnalysisError, match="no source '4FGL J9' in the catalogs"):
         prepare(folder, day, REGION | {"exclude": "4FGL J9"}, output="second").run()
