@@ -6,7 +6,7 @@ import numpy as np
 from gammapy.modeling.models import FoVBackgroundModel, SkyModel, TemplateSpatialModel
 
 from . import _counts_kernels as kernels
-from ._counts_models import copy_with
+from ._counts_models import copy_with, norm_parameter
 from ._render import _with_spectrum
 
 __all__ = ["CountsPredictions", "rendered_peak"]
@@ -196,7 +196,7 @@ class CountsPredictions:
         if npred.any():
             return
         model, name = component.model, self.datasets[component.dataset].name
-        if model.name == self.source:
+        if model.name == self.source or _is_zero(model):
             return
         if self._covers(component.dataset, getattr(model, "spatial_model", None)):
             raise ValueError(
@@ -206,3 +206,11 @@ class CountsPredictions:
             )
         if component.parameter is not None or component.nonlinear:
             log.warning("dataset %r: model %r predicts no counts.", name, model.name)
+
+
+def _is_zero(model):
+    """Whether a norm of zero, such as that of a fit, is why a model predicts nothing."""
+    try:
+        return norm_parameter(model).value == 0
+    except ValueError:
+        return False

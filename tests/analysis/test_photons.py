@@ -25,6 +25,8 @@ from numpy.testing import assert_allclose
 from dmgammapy.analysis import AnalysisConfig, ConfigError, DMAnalysis, figures
 from dmgammapy.analysis._manifest import take_fingerprint
 from dmgammapy.analysis._run import AnalysisError
+from dmgammapy.datasets import CountsLikelihood
+from dmgammapy.estimators import CastroEstimator
 from dmgammapy.estimators.roi import ROIFit
 from dmgammapy.makers.lat import LATDatasetMaker, LATResponse
 from dmgammapy.makers.lat.orbits import LATOrbitSimulator
@@ -144,6 +146,38 @@ def test_day_of_the_crab(folder, day):
     assert states(changed, *STEPS) == [0, 1, 1]
     changed = prepare(folder, day | {"zenith_max": "80 deg"}, **how)
     assert states(changed, *STEPS) == [1, 1, 1]
+
+
+def test_spectrum_of_the_crab(folder, day):
+    """Flux of pulsar and nebula in bins of energy, without them in the models."""
+    write_targets(folder, crab=CRAB)
+    settings = {"energy_min": "1 GeV", "binsz": "0.2 deg", "energy_bins_per_decade": 3}
+    analysis = prepare(folder, day | settings, {"isotropic": "isotropic.txt"})
+    analysis.run(steps=["region"])
+    estimator = CastroEstimator([100] * u.GeV, ["b"], show_progress=False)
+    sed = estimator.estimate_sed(list(analysis.datasets)).to_flux_points()
+    flux, error = (
+        getattr(sed, name).quantity.to_value("cm-2 s-1").ravel() for name in ("flux", "flux_err")
+    )
+    # 2FGL J0534.5+2201 (Nolan et al. 2012, ApJS 199, 31): 1.8e-7 cm-2 s-1 from 1 to 100 GeV
+    total, width = flux.sum(), np.sqrt(np.nansum(error**2))
+    assert abs(total - 1.8e-7) < 3 * width
+    assert width < 0.5 * total
+    assert (np.diff(flux[:3]) < 0).all()  # it falls
+
+
+def test_norms_at_zero_may_be_of_templates(folder, day):
+    """A template that a fit has set to zero predicts nothing, and that is no mistake."""
+    analysis = prepare(folder, day)
+    analysis.run(steps=["region"])
+    datasets = analysis.results["region", "offset"].datasets
+    image = WcsGeom.create(skydir=OFFSET, width=2, binsz=0.5, frame="icrs")
+    spatial = TemplateSpatialModel(Map.from_geom(image, data=1.0, unit="sr-1"), filename="x.fits")
+    blob = SkyModel(PowerLawSpectralModel(amplitude="0 cm-2 s-1 MeV-1"), spatial, name="blob")
+    blob.freeze()
+    datasets.models = [*datasets.models, blob]
+    likelihood = CountsLikelihood.from_datasets(datasets, source=NEBULA["Source_Name"])
+    assert np.isfinite(likelihood.stat_sum())
 
 
 def count_events(day, geom):
