@@ -25,11 +25,12 @@ from gammapy.modeling.models import (
     PowerLawSpectralModel,
     SkyModel,
 )
-from lat_region import make_region, quiet
+from lat_region import make_region
 
 from dmgammapy.datasets import CountsLikelihood
 from dmgammapy.estimators import CastroEstimator
 from dmgammapy.targets import Target
+from dmgammapy.utils import without_warnings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.datasets.counts_helpers import map_dataset, on_off_dataset
@@ -199,7 +200,7 @@ def slow_flux_points(region):
     """Seconds of Gammapy's scan with everything but the source in one background map."""
     dataset = region.dataset
     collapsed = dataset.copy(name=dataset.name)
-    with quiet("gammapy.datasets.evaluator"):
+    with without_warnings("gammapy.datasets.evaluator"):
         names = [m.name for m in region.models if m.name != region.source]
         background = dataset.npred_signal(names)
     collapsed.background = background
@@ -227,7 +228,7 @@ def slow_fit(region):
     names = [p for p in region.models.parameters.free_parameters]
     before = [p.value for p in names]
     start = time.perf_counter()
-    with quiet("gammapy.datasets.evaluator"):
+    with without_warnings("gammapy.datasets.evaluator"):
         result = Fit().run(Datasets([region.dataset]))
     seconds = time.perf_counter() - start
     for parameter, value in zip(names, before, strict=True):

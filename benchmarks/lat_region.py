@@ -14,12 +14,10 @@ import argparse
 import copy
 import hashlib
 import json
-import logging
 import os
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +27,8 @@ import numpy as np
 from gammapy.datasets import MapDataset
 from gammapy.maps import Map, WcsGeom
 from gammapy.modeling.models import Models
+
+from dmgammapy.utils import without_warnings
 
 MARGIN = 3.0  # deg
 WIDTH = 10.0  # deg
@@ -45,18 +45,6 @@ def find_data():
     if not (folder / "lat" / _lat_models.GALACTIC).exists():
         sys.exit("reference data absent: set DMGAMMAPY_TEST_DATA or put it at ../shared/data")
     return folder
-
-
-@contextmanager
-def quiet(name):
-    """Errors only of one of Gammapy's loggers."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 @dataclass
@@ -206,7 +194,7 @@ def _build(meta, target, source, catalog, data, template):
     start = time.perf_counter()
     sigmav = source.spectral_model.sigmav
     sigmav.value = UNIT_SIGMAV
-    with quiet("gammapy.datasets.evaluator"):  # says that sources lie in the margin
+    with without_warnings("gammapy.datasets.evaluator"):  # says that sources lie in the margin
         npred = {m.name: dataset.npred_signal(model_names=[m.name]).data for m in dataset.models}
     sigmav.value = meta["sigmav"]
     seconds["npred"] = time.perf_counter() - start
@@ -226,7 +214,9 @@ def _write(region, folder):
         written = Path(temporary) / folder.name
         written.mkdir()
         region.dataset.write(written / "dataset.fits")
-        with quiet("gammapy.modeling.models.spatial"):  # says that the template is a file already
+        with without_warnings(
+            "gammapy.modeling.models.spatial"
+        ):  # says that the template is a file already
             region.models.write(written / "models.yaml", full_output=True, write_covariance=False)
         np.savez(written / "npred.npz", background=region.background, signal=region.signal)
         description = {"bright": region.bright, "meta": region.meta}
@@ -239,7 +229,9 @@ def _read(folder):
     description = json.loads((folder / "region.json").read_text())
     meta = description["meta"]
     dataset = MapDataset.read(folder / "dataset.fits", name=meta["name"])
-    with quiet("gammapy.modeling.models.core"):  # says that a constant of 1 is not in the file
+    with without_warnings(
+        "gammapy.modeling.models.core"
+    ):  # says that a constant of 1 is not in the file
         dataset.models = Models.read(folder / "models.yaml")
     with np.load(folder / "npred.npz") as npred:
         region = LATRegion(

@@ -1,16 +1,14 @@
 """Counts and fitted regions as single files, which tasks hand on."""
 
 import tempfile
-import zipfile
 from pathlib import Path
 
 from gammapy.datasets import Datasets
 
 from dmgammapy.estimators.roi import ROIFit
+from dmgammapy.estimators.roi._bundle_archive import pack, unpack
 
 __all__ = ["read_datasets", "read_region", "write_datasets"]
-
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # archives of the same content are the same
 
 
 def write_datasets(datasets, path):
@@ -19,16 +17,13 @@ def write_datasets(datasets, path):
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         folder = Path(folder)
         datasets.write(folder / "datasets.yaml", checksum=False)
-        with zipfile.ZipFile(path, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=1) as out:
-            for part in sorted(folder.iterdir()):
-                out.writestr(zipfile.ZipInfo(part.name, LONG_AGO), part.read_bytes())
+        pack(folder, path, "zip")
 
 
 def read_datasets(path):
     """Read what `write_datasets` has written."""
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
+        unpack(path, folder)
         return Datasets.read(Path(folder) / "datasets.yaml", lazy=False, checksum=False)
 
 

@@ -6,8 +6,17 @@ import astropy.units as u
 import numpy as np
 from astropy.time import Time
 from erfa import ErfaWarning
+from gammapy.data import GTI
 
-__all__ = ["MJDREFF", "MJDREFI", "met_to_time", "reference_time", "to_met", "utc_text"]
+__all__ = [
+    "MJDREFF",
+    "MJDREFI",
+    "gammapy_gti",
+    "met_to_time",
+    "reference_time",
+    "to_met",
+    "utc_text",
+]
 
 # 2001-01-01T00:00:00 UTC in TT: 32 leap seconds and 32.184 s
 MJDREFI, MJDREFF = 51910, 64.184 / 86400
@@ -105,3 +114,18 @@ def utc_text(seconds, header=None):
         # years after the last announced leap second
         warnings.simplefilter("ignore", ErfaWarning)
         return Time(met_to_time(seconds, header), precision=4).utc.isot
+
+
+def gammapy_gti(gti):
+    """Good times as Gammapy has them.
+
+    Parameters
+    ----------
+    gti : array, shape (n_gti, 2)
+        Mission elapsed time [s].
+
+    Returns
+    -------
+    gti : `~gammapy.data.GTI`
+    """
+    return GTI.create(gti[:, 0] * u.s, gti[:, 1] * u.s, reference_time())

@@ -6,7 +6,6 @@ from functools import cached_property
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
-from gammapy.data import GTI
 from gammapy.datasets import MapDataset
 from gammapy.maps import Map
 
@@ -16,7 +15,7 @@ from ._caldb import find_irf_files, resolve_event_types, type_mask
 from ._cuts import parse_event_class
 from ._fits import expand_paths
 from ._kinds import label_of, types_of
-from ._met import reference_time, to_met
+from ._met import gammapy_gti, to_met
 from ._reduction_checks import check_livetime, check_response, class_of, full_zenith
 from .edisp import LATEDispMaker
 from .event_selector import LATEventSelector
@@ -234,7 +233,7 @@ class Reduction:
         counts = self._counts(self.mask([kind]))
         reduced = self.cache.get(
             f"{label}-response", self._response_key(kind),
-            make=lambda: self._response(response), read=_read_dataset,
+            make=lambda: self._response(response), read=MapDataset.read,
             write=lambda product, path: product.write(path),
         )  # fmt: skip
         return MapDataset(
@@ -342,12 +341,3 @@ def fingerprints(files):
     if isinstance(files, LATEventList | LATSpacecraft | LivetimeCube):
         raise ValueError("a cache needs the names of files, to see whether they are the same.")
     return [fingerprint(path) for path in expand_paths(files)]
-
-
-def gammapy_gti(gti):
-    """Good times as Gammapy's."""
-    return GTI.create(gti[:, 0] * u.s, gti[:, 1] * u.s, reference_time())
-
-
-def _read_dataset(path):
-    return MapDataset.read(path)

@@ -7,12 +7,11 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
-from astropy.time import Time
-from gammapy.data import GTI
 from gammapy.datasets import MapDataset
 from gammapy.irf import EDispKernelMap, PSFMap
 from gammapy.maps import Map, MapAxis
 
+from ._met import gammapy_gti
 from ._products_exposure import exposure_map
 from ._products_irf import DRM, PSFTable, edisp_map, psf_map
 from ._products_read import ENERGY_RTOL, read_counts, read_exposure
@@ -22,7 +21,6 @@ __all__ = ["read_counts_cube", "read_drm", "read_exposure_cube", "read_lat_produ
 log = logging.getLogger(__name__)
 
 # mission elapsed time is in seconds since 2001-01-01 UTC
-REFERENCE_TIME = Time(51910, 0.00074287037037037, format="mjd", scale="tt")
 # relative difference of good times that may be rounding
 GTI_RTOL = 1e-4
 MIN_CONTAINMENT = 0.99
@@ -213,7 +211,7 @@ def read_lat_products(
     exposed = exposure_map(exposures, geom, axis_true, u.Quantity(margin, "deg"))
     return MapDataset(
         name=name, counts=sliced, exposure=exposed, psf=psf_true, edisp=edisp,
-        mask_fit=_mask(sliced, exposed), gti=_gti(cube.gti),
+        mask_fit=_mask(sliced, exposed), gti=None if cube.gti is None else gammapy_gti(cube.gti),
         meta_table=_meta(cube, exposures, counts, exposure, psf, drm, energy_margin),
     )  # fmt: skip
 
@@ -304,12 +302,6 @@ def _mask(counts, exposure):
     if lost:
         log.warning("%d counts are in pixels without exposure, which are masked.", lost)
     return Map.from_geom(counts.geom, data=np.broadcast_to(seen, counts.data.shape).copy())
-
-
-def _gti(gti):
-    if gti is None:
-        return None
-    return GTI.create(gti[:, 0] * u.s, gti[:, 1] * u.s, reference_time=REFERENCE_TIME)
 
 
 def _meta(cube, exposures, counts, exposure, psf, drm, energy_margin):
